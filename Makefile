@@ -1,0 +1,45 @@
+# The one door. `make help` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := bash
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+.PHONY: setup
+setup: ## install what this machine lacks for all commands (Debian packages, as root)
+	@scripts/setup.sh build test lint bench
+
+.PHONY: policies
+policies: ## build the policies and the test fixtures as WebAssembly components, into target/policies
+	@scripts/setup.sh build
+	@scripts/build-guests.sh
+
+.PHONY: build
+build: policies ## build the release binaries: target/release/portcullis and mock-service
+	cargo build --release --workspace
+
+.PHONY: run
+run: build ## start mock-service (8001) and the gateway (8080, metrics 9464); Ctrl-C stops both
+	@scripts/run.sh
+
+.PHONY: test
+test: policies ## run every test, with real sockets, components and redis-server
+	@scripts/setup.sh test
+	cargo test --workspace --no-fail-fast
+	scripts/test-guests.sh
+	scripts/check-reproducible.sh
+
+.PHONY: lint
+lint: policies ## rustfmt, clippy and rustdoc with warnings denied; file sizes; shell scripts
+	@scripts/setup.sh lint
+	@scripts/lint.sh
+
+.PHONY: bench
+bench: build ## measure CPU per request beside nginx, and the cost of a policy call
+	@scripts/setup.sh bench
+	@scripts/bench.sh
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf target guest-policies/target

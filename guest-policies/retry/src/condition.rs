@@ -1,0 +1,190 @@
+//! Which outcomes of an attempt are worth another one.
+
+/// Why an attempt brought no response, in the groups that a config names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection came about: no endpoint, DNS, refused, connect timeout, TLS.
+    Connect,
+    /// A connection broke before the response's head: send error, reset, protocol error.
+    Reset,
+    /// The response's head did not come in time.
+    Timeout,
+    /// Anything else, such as the host's own overload: never retried, it would add to the load.
+    Other,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Without a response.
+    Failed(Failure),
+    /// With a response of this status.
+    Status(u16),
+}
+
+/// One word of the config's `on` list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// This kind of failure.
+    Failed(Failure),
+    /// Every status from the first to the last.
+    Statuses(u16, u16),
+}
+
+/// A set of conditions; small enough to be copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    connect: bool,
+    reset: bool,
+    timeout: bool,
+    /// One bit for each status from [`FIRST_STATUS`] on.
+    statuses: [u64; 4],
+}
+
+/// Statuses below are successes and redirects: a retry would repeat what worked.
+pub const FIRST_STATUS: u16 = 400;
+/// The last status of the server error class.
+pub const LAST_STATUS: u16 = 599;
+
+impl Condition {
+    /// Reads a word: `connect_failure`, `reset`, `timeout`, `gateway_errors`, `4xx`, `5xx` or a status from 400 to 599.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "connect_failure" => Self::Failed(Failure::Connect),
+            "reset" => Self::Failed(Failure::Reset),
+            "timeout" => Self::Failed(Failure::Timeout),
+            "gateway_errors" => Self::Statuses(502, 504),
+            "4xx" => Self::Statuses(400, 499),
+            "5xx" => Self::Statuses(500, LAST_STATUS),
+            digits => {
+                return digits
+                    .parse()
+                    .ok()
+                    .filter(|_| digits.len() == 3)
+                    .and_then(Self::status);
+            }
+        })
+    }
+
+    /// A single status from 400 to 599.
+    pub fn status(status: u16) -> Option<Self> {
+        (FIRST_STATUS..=LAST_STATUS)
+            .contains(&status)
+            .then_some(Self::Statuses(status, status))
+    }
+}
+
+impl Conditions {
+    /// Whether `outcome` is worth another attempt.
+    pub fn hold(&self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Failed(Failure::Connect) => self.connect,
+            Outcome::Failed(Failure::Reset) => self.reset,
+            Outcome::Failed(Failure::Timeout) => self.timeout,
+            Outcome::Failed(Failure::Other) => false,
+            Outcome::Status(status) => {
+                bit(status).is_some_and(|(word, mask)| self.statuses[word] & mask != 0)
+            }
+        }
+    }
+
+    fn insert(&mut self, condition: Condition) {
+        match condition {
+            Condition::Failed(Failure::Connect) => self.connect = true,
+            Condition::Failed(Failure::Reset) => self.reset = true,
+            Condition::Failed(Failure::Timeout) => self.timeout = true,
+            Condition::Failed(Failure::Other) => {}
+            Condition::Statuses(first, last) => {
+                for (word, mask) in (first..=last).filter_map(bit) {
+                    self.statuses[word] |= mask;
+                }
+            }
+        }
+    }
+}
+
+impl FromIterator<Condition> for Conditions {
+    fn from_iter<T: IntoIterator<Item = Condition>>(conditions: T) -> Self {
+        let mut set = Self::default();
+        conditions
+            .into_iter()
+            .for_each(|condition| set.insert(condition));
+        set
+    }
+}
+
+fn bit(status: u16) -> Option<(usize, u64)> {
+    let index = (FIRST_STATUS..=LAST_STATUS)
+        .contains(&status)
+        .then(|| usize::from(status - FIRST_STATUS))?;
+    Some((index / 64, 1 << (index % 64)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(words: &[&str]) -> Conditions {
+        words
+            .iter()
+            .map(|word| Condition::parse(word).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn each_word_holds_for_its_outcomes_only() {
+        use Failure::{Connect, Other, Reset, Timeout};
+        let outcomes = [Connect, Reset, Timeout, Other]
+            .map(Outcome::Failed)
+            .into_iter();
+        let outcomes: Vec<_> = outcomes.chain((0..700).map(Outcome::Status)).collect();
+        let table: [(&str, &dyn Fn(Outcome) -> bool); 8] = [
+            ("connect_failure", &|o| o == Outcome::Failed(Connect)),
+            ("reset", &|o| o == Outcome::Failed(Reset)),
+            ("timeout", &|o| o == Outcome::Failed(Timeout)),
+            ("gateway_errors", &|o| {
+                matches!(o, Outcome::Status(502..=504))
+            }),
+            ("4xx", &|o| matches!(o, Outcome::Status(400..=499))),
+            ("5xx", &|o| matches!(o, Outcome::Status(500..=599))),
+            ("400", &|o| o == Outcome::Status(400)),
+            ("599", &|o| o == Outcome::Status(599)),
+        ];
+        for (word, expected) in table {
+            for &outcome in &outcomes {
+                assert_eq!(
+                    conditions(&[word]).hold(outcome),
+                    expected(outcome),
+                    "{word} {outcome:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn conditions_add_up_and_none_holds_for_nothing() {
+        let both = conditions(&["reset", "503", "429"]);
+        assert!(both.hold(Outcome::Failed(Failure::Reset)) && both.hold(Outcome::Status(503)));
+        assert!(both.hold(Outcome::Status(429)) && !both.hold(Outcome::Status(502)));
+        assert!(!conditions(&[]).hold(Outcome::Status(503)));
+    }
+
+    #[test]
+    fn other_words_are_refused() {
+        for word in [
+            "",
+            "200",
+            "399",
+            "600",
+            "0503",
+            "+50",
+            "50",
+            "5XX",
+            "3xx",
+            "retriable",
+            "503 ",
+        ] {
+            assert_eq!(Condition::parse(word), None, "{word}");
+        }
+    }
+}

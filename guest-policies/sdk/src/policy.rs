@@ -1,0 +1,86 @@
+//! What a policy implements: its identity and config, and a trait for each hook.
+
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Attempt, AttemptVerdict, ConfigProblem, Exchange, RequestVerdict, Response, ResponseVerdict,
+    Summary,
+};
+
+/// What a policy says about itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Manifest {
+    /// Stable name, in lower case with dashes.
+    pub name: &'static str,
+    /// Version of the policy: `env!("CARGO_PKG_VERSION")`.
+    pub version: &'static str,
+    /// One sentence for the operator.
+    pub description: &'static str,
+    /// Further facts as names and values, such as `("optional-imports", "redis,kv")`.
+    pub annotations: &'static [(&'static str, &'static str)],
+}
+
+/// A policy with its config checked and kept.
+pub trait Policy: Sized + 'static {
+    /// The config of one use of the policy. It derives `JsonSchema` too, or [`export!`](crate::export)
+    /// is given a schema: that goes into the manifest, with the fields' doc comments as descriptions.
+    type Config: DeserializeOwned;
+
+    /// Who this is.
+    const MANIFEST: Manifest;
+
+    /// Checks what the types cannot say, and makes ready what the hooks need.
+    ///
+    /// Runs once for each instance, or once for each config when the host starts instances from a
+    /// snapshot: clocks answer 0 here, and capabilities answer `denied`.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the config, each with the JSON Pointer of its place.
+    fn configure(config: Self::Config) -> Result<Self, Vec<ConfigProblem>>;
+}
+
+/// Sees a request before it goes to an upstream.
+pub trait OnRequest: Policy {
+    /// May edit the request, answer it, or let it go on.
+    ///
+    /// # Errors
+    ///
+    /// The message goes to the log; the edits of this call are dropped, and the route's `on_failure` decides.
+    fn on_request(&self, exchange: &Exchange) -> Result<RequestVerdict, String>;
+}
+
+/// Sees the response that will be delivered, after all retries.
+pub trait OnResponse: Policy {
+    /// May edit the response, replace it, or let it go on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`OnRequest::on_request`].
+    fn on_response(
+        &self,
+        exchange: &Exchange,
+        response: &Response,
+    ) -> Result<ResponseVerdict, String>;
+}
+
+/// Sees each attempt at an upstream when it has ended.
+pub trait OnAttempt: Policy {
+    /// Says whether to try again. `response` is absent when `last.failure` is set; its body can't be read.
+    ///
+    /// # Errors
+    ///
+    /// As for [`OnRequest::on_request`].
+    fn on_attempt(
+        &self,
+        exchange: &Exchange,
+        last: Attempt,
+        response: Option<&Response>,
+    ) -> Result<AttemptVerdict, String>;
+}
+
+/// Sees an exchange when its last byte is sent.
+pub trait OnLog: Policy {
+    /// Nobody waits for it, and nothing can be changed.
+    fn on_log(&self, exchange: &Exchange, response: Option<&Response>, summary: Summary);
+}

@@ -1,0 +1,141 @@
+//! The cost of one `on-request` call, as the chain makes it: CPU time of the thread, page faults.
+//!
+//! Warm caches and nothing else on the thread: a lower bound for what a policy costs in traffic,
+//! which `make bench` measures beside.
+
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+use portcullis::capability::kv::KvSpaces;
+use portcullis::exchange::{Exchange, RequestHead};
+use portcullis::policy::chain::{self, RequestOutcome};
+use portcullis::policy::loader::PolicyLoader;
+use portcullis::snapshot::{Foundations, Snapshot};
+use portcullis::telemetry::metrics::Metrics;
+use portcullis::wasm::engine::Engines;
+use portcullis::worker::{Shared, Worker};
+
+const BATCHES: usize = 300;
+const CALLS: usize = 100;
+const CASES: [&str; 4] = ["fresh", "pooled", "limit-fresh", "limit-pooled"];
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(tokio::task::LocalSet::new().run_until(async {
+        let worker = worker().await;
+        println!("{:<14} {:>10} {:>10} {:>14}", "one call", "p10 µs", "p50 µs", "page faults");
+        let mut cases: Vec<Case> = CASES.iter().enumerate().map(|(index, name)| Case::new(&worker, index, name)).collect();
+        for case in &mut cases {
+            case.batch(&worker).await;
+        }
+        cases.iter_mut().for_each(Case::clear);
+        // Case after case within each round, so that the machine's moods hit them alike.
+        for _ in 0..BATCHES {
+            for case in &mut cases {
+                case.batch(&worker).await;
+            }
+        }
+        cases.iter_mut().for_each(Case::print);
+    }));
+}
+
+struct Case {
+    name: &'static str,
+    exchange: Option<Box<Exchange>>,
+    micros: Vec<f64>,
+    faults: u64,
+}
+
+impl Case {
+    fn new(worker: &Worker, index: usize, name: &'static str) -> Self {
+        let revision = worker.revision();
+        let route = revision.snapshot.routes.iter().find(|route| route.index == index).expect("the route").clone();
+        let request = RequestHead { method: http::Method::GET, target: "/".parse().expect("a path"), headers: headers() };
+        let client = ([127, 0, 0, 1], 1).into();
+        let exchange = Box::new(Exchange::new("0".repeat(32), client, route, request, Instant::now()));
+        Self { name, exchange: Some(exchange), micros: Vec::new(), faults: 0 }
+    }
+
+    async fn batch(&mut self, worker: &Worker) {
+        let revision = worker.revision();
+        let mut exchange = self.exchange.take().expect("it is put back");
+        exchange.deadline = Instant::now() + std::time::Duration::from_secs(60);
+        let (cpu, faults) = usage();
+        for _ in 0..CALLS {
+            let (back, outcome) = chain::on_request(&revision, exchange).await;
+            assert!(matches!(outcome, RequestOutcome::Next));
+            exchange = back;
+        }
+        let (cpu_after, faults_after) = usage();
+        self.exchange = Some(exchange);
+        self.micros.push((cpu_after - cpu) as f64 / 1000.0 / CALLS as f64);
+        self.faults += faults_after - faults;
+    }
+
+    fn clear(&mut self) {
+        self.micros.clear();
+        self.faults = 0;
+    }
+
+    fn print(&mut self) {
+        self.micros.sort_by(f64::total_cmp);
+        let at = |share: usize| self.micros[self.micros.len() * share / 100];
+        let faults = self.faults as f64 / (self.micros.len() * CALLS) as f64;
+        println!("{:<14} {:>10.2} {:>10.2} {:>14.4}", self.name, at(10), at(50), faults);
+    }
+}
+
+async fn worker() -> Rc<Worker> {
+    let noop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/policies/fixtures/noop.wasm");
+    let noop = noop.display();
+    let limits = "{ limits: [{ name: n, key: { header: x-api-key, or: client_address }, rate: 100000, per: 1s, burst: 100000 }] }";
+    let text = format!(
+        "
+listeners: [{{ name: http, address: \"127.0.0.1:0\" }}]
+upstreams: {{ none: {{ endpoints: [\"http://127.0.0.1:1\"] }} }}
+policies:
+  fresh: {{ component: \"file:{noop}\", isolation: per-request }}
+  pooled: {{ component: \"file:{noop}\", isolation: pooled }}
+  limit-fresh: {{ component: \"builtin:rate-limit\", isolation: per-request, grants: {{ kv: {{}}, metrics: {{}} }} }}
+  limit-pooled: {{ component: \"builtin:rate-limit\", isolation: pooled, grants: {{ kv: {{}}, metrics: {{}} }} }}
+routes:
+  - {{ name: a, match: {{ path_prefix: /a }}, upstream: none, policies: [{{ use: fresh, on_failure: closed, config: {{ header: x-api-key }} }}] }}
+  - {{ name: b, match: {{ path_prefix: /b }}, upstream: none, policies: [{{ use: pooled, on_failure: closed, config: {{ header: x-api-key }} }}] }}
+  - {{ name: c, match: {{ path_prefix: /c }}, upstream: none, policies: [{{ use: limit-fresh, on_failure: closed, config: {limits} }}] }}
+  - {{ name: d, match: {{ path_prefix: /d }}, upstream: none, policies: [{{ use: limit-pooled, on_failure: closed, config: {limits} }}] }}
+"
+    );
+    let config = portcullis_config::parse(&text, Path::new("bench.yaml")).unwrap_or_else(|errors| panic!("{errors}"));
+    let metrics = Arc::new(Metrics::start().expect("metrics"));
+    let engines = Arc::new(Engines::start(None).expect("engines"));
+    let foundations = Foundations { loader: PolicyLoader::new(engines), kv: KvSpaces::default(), metrics: metrics.clone(), workers: 1 };
+    let snapshot = Snapshot::build(&config, 1, &foundations).await.unwrap_or_else(|problems| panic!("{problems:?}"));
+    Rc::new(Worker::new(0, Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), metrics })))
+}
+
+fn headers() -> HeaderMap {
+    let fields = [
+        ("host", "localhost"), ("user-agent", "Mozilla/5.0"), ("accept", "*/*"), ("accept-language", "en"),
+        ("accept-encoding", "gzip"), ("x-api-key", "alice"), ("cookie", "session=0123456789abcdef"),
+        ("referer", "http://example.com/"), ("cache-control", "no-cache"), ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "http"), ("x-request-id", "0123456789abcdef0123456789abcdef"),
+    ];
+    fields.into_iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+}
+
+/// Nanoseconds of CPU and minor page faults of this thread so far.
+fn usage() -> (u64, u64) {
+    let field = |path: &str, index: usize| -> u64 {
+        let text = fs::read_to_string(path).expect("the kernel's account of this thread");
+        // After the command's name, which may hold spaces.
+        let rest = text.rsplit(") ").next().unwrap_or(&text);
+        rest.split_whitespace().nth(index).and_then(|word| word.parse().ok()).expect("a number")
+    };
+    (field("/proc/thread-self/schedstat", 0), field("/proc/thread-self/stat", 7))
+}

@@ -1,0 +1,15 @@
+//! Says what to do when the policies that the binary carries are not built yet. Builds nothing.
+
+use std::path::Path;
+
+fn main() {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/policies");
+    for name in ["rate-limit", "retry"] {
+        let path = policies.join(format!("{name}.wasm"));
+        println!("cargo::rerun-if-changed={}", path.display());
+        if !path.exists() {
+            println!("cargo::error=target/policies/{name}.wasm is missing: run `make policies`");
+        }
+    }
+    println!("cargo::rerun-if-changed=../wit");
+}

@@ -1,0 +1,39 @@
+//! Portcullis configuration: the file format, its validation and the validated model.
+//!
+//! [`load`] and [`parse`] turn YAML into a [`Config`], or into [`ConfigErrors`] that hold *every* problem
+//! with its line and path. Nothing here opens a socket, and nothing but the config and the secrets that
+//! it names is read: whether a component's file exists is for the gateway to see.
+
+mod address;
+mod error;
+mod file;
+mod model;
+mod part;
+mod path;
+mod policy;
+mod route;
+mod scalar;
+mod schema;
+mod secret;
+mod source;
+mod suggest;
+mod syntax;
+mod tree;
+mod units;
+mod validate;
+mod wording;
+
+pub use error::{ConfigErrors, Problem};
+pub use model::{Config, Endpoint, Listener, Metrics, RedisBinding, Timeouts, Upstream};
+pub use path::{Lines, pointer_to_path};
+pub use policy::{
+    Capability, ComponentSource, Grants, Isolation, KvGrant, Limits, MetricsGrant, Policy,
+    RedisGrant,
+};
+pub use route::{HostPattern, Match, OnFailure, PolicyUse, Rewrite, Route};
+pub use schema::json_schema;
+pub use secret::Secret;
+pub use source::{load, parse};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The validated config: what the gateway runs by. Everything in it has been checked, and names refer
+//! to things that exist.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::error::Problem;
+use crate::path::{Lines, pointer_to_path};
+use crate::policy::Policy;
+use crate::route::Route;
+use crate::secret::Secret;
+
+/// A valid config. Two of them are equal when they mean the same, wherever it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Sockets that accept requests: at least one; names and addresses are unique (port 0 may repeat).
+    pub listeners: Vec<Listener>,
+    /// Where metrics are served. `None`: nowhere.
+    pub metrics: Option<Metrics>,
+    /// Worker threads, 1 to 256. `None`: as many as the machine has cores.
+    pub workers: Option<usize>,
+    /// How long requests in flight may take to finish when the gateway stops: 0 to 1 hour, default 10 s.
+    pub drain_timeout: Duration,
+    /// Redis servers, by the name that grants use.
+    pub redis: BTreeMap<String, RedisBinding>,
+    /// Services behind the gateway, by the name that routes use.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// Policies, by the name that routes use.
+    pub policies: BTreeMap<String, Policy>,
+    /// Routes in the order of the file. No two have the same match.
+    pub routes: Vec<Route>,
+    /// Where each part of the config is written.
+    pub lines: Lines,
+}
+
+impl Config {
+    /// Of [`Config::drain_timeout`].
+    pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// The line of `path` (such as `routes[0].upstream`), or of the nearest thing around it.
+    pub fn locate(&self, path: &str) -> Option<usize> {
+        self.lines.locate(path)
+    }
+
+    /// A problem at `path`, with its line.
+    pub fn problem(&self, path: impl Into<String>, message: impl Into<String>) -> Problem {
+        let path = path.into();
+        Problem {
+            line: self.locate(&path),
+            path,
+            message: message.into(),
+        }
+    }
+
+    /// A problem that a policy found in the config of one of its uses: `routes[route]`, the use's index
+    /// in [`Route::policies`], and the policy's JSON Pointer into that config.
+    pub fn policy_config_problem(
+        &self,
+        route: usize,
+        policy_use: usize,
+        pointer: &str,
+        message: impl Into<String>,
+    ) -> Problem {
+        let prefix = format!("routes[{route}].policies[{policy_use}].config");
+        self.problem(pointer_to_path(&prefix, pointer), message)
+    }
+}
+
+/// A socket that accepts requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Unique among the listeners; labels its metrics and logs.
+    pub name: String,
+    /// Port 0: one that the system picks.
+    pub address: SocketAddr,
+}
+
+/// The listener for `/metrics`, `/healthz` and `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Differs from those of the listeners.
+    pub address: SocketAddr,
+}
+
+/// A Redis server that policies may be granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisBinding {
+    /// `redis://[user:password@]host[:port][/database]`, checked.
+    pub url: Secret,
+    /// What one call of a policy may take, the wait for a connection included: 1 ms to 10 s, default 5 ms.
+    pub deadline: Duration,
+}
+
+impl RedisBinding {
+    /// For a server nearby: a call takes well below 1 ms, so 5 ms means that something is wrong.
+    pub const DEFAULT_DEADLINE: Duration = Duration::from_millis(5);
+}
+
+/// A service behind the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// At least one, all different.
+    pub endpoints: Vec<Endpoint>,
+    /// How long its steps may take.
+    pub timeouts: Timeouts,
+    /// Unused connections that are kept for each worker and endpoint: 0 to 10,000, default 64.
+    pub max_idle_connections: usize,
+}
+
+impl Upstream {
+    /// Enough for a worker with 64 requests in flight to one endpoint not to reconnect.
+    pub const DEFAULT_MAX_IDLE_CONNECTIONS: usize = 64;
+}
+
+/// One address of an upstream, spoken to in plain HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// A DNS name in lower case or an IP address; IPv6 without brackets.
+    pub host: String,
+    /// 1 to 65535; 80 when the file names none.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// `host:port`, with brackets around IPv6: for a URI, a `Host` field or a metric's label.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// How long the steps towards an upstream may take. Each is 1 ms to 1 hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the connection stands, default 1 s.
+    pub connect: Duration,
+    /// From the start of an attempt to the head of its response, default 15 s.
+    pub attempt: Duration,
+    /// How long a pooled connection may stay unused, default 60 s.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            attempt: Duration::from_secs(15),
+            idle: Duration::from_mins(1),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The validated policies: which component, what it may do, and within which limits.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A component and the terms on which it runs. Each of its uses in a route has its own config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Where the component comes from.
+    pub component: ComponentSource,
+    /// Whether an instance serves one request or several.
+    pub isolation: Isolation,
+    /// Capabilities that it may import. An import without a grant or a stub is a load error.
+    pub grants: Grants,
+    /// Capabilities that are linked as a version that denies every call. None of them is granted.
+    pub stub: BTreeSet<Capability>,
+    /// What one call of a hook may use.
+    pub limits: Limits,
+}
+
+/// Where a component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ComponentSource {
+    /// One that comes with the gateway, by name. Whether it exists is for the gateway to say.
+    Builtin(String),
+    /// A file; a relative path in the config has been joined to the config's directory.
+    File(PathBuf),
+}
+
+/// As the config writes it: `builtin:rate-limit`, `file:policies/x.wasm`.
+impl fmt::Display for ComponentSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builtin(name) => write!(f, "builtin:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+/// What an instance of a policy may carry over from one request to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// Nothing: each request gets a fresh instance.
+    #[default]
+    PerRequest,
+    /// Its memory: an instance serves one request after another, of one worker and one use.
+    Pooled,
+}
+
+/// A WIT interface of `portcullis:capability`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// Keys and values in the gateway's memory.
+    Kv,
+    /// A Redis server.
+    Redis,
+    /// Metrics of the policy's own.
+    Metrics,
+    /// Secrets by name. Cannot be granted yet.
+    Secrets,
+    /// HTTP requests to an upstream. Cannot be granted yet.
+    Outcall,
+}
+
+impl Capability {
+    /// As the config and WIT write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kv => "kv",
+            Self::Redis => "redis",
+            Self::Metrics => "metrics",
+            Self::Secrets => "secrets",
+            Self::Outcall => "outcall",
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The capabilities of a policy. `None`: not granted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grants {
+    /// Keys and values in the gateway's memory.
+    pub kv: Option<KvGrant>,
+    /// A Redis server.
+    pub redis: Option<RedisGrant>,
+    /// Metrics of the policy's own.
+    pub metrics: Option<MetricsGrant>,
+}
+
+impl Grants {
+    /// Whether `capability` is granted.
+    pub fn has(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Kv => self.kv.is_some(),
+            Capability::Redis => self.redis.is_some(),
+            Capability::Metrics => self.metrics.is_some(),
+            Capability::Secrets | Capability::Outcall => false,
+        }
+    }
+}
+
+/// Keys and values in the gateway's memory, apart from those of other policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvGrant {
+    /// What all keys and values of the policy may take: 1 KiB to 1 GiB, default 16 MiB.
+    pub max_bytes: u64,
+}
+
+impl Default for KvGrant {
+    fn default() -> Self {
+        Self {
+            max_bytes: 16 << 20,
+        }
+    }
+}
+
+/// Calls to a Redis server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisGrant {
+    /// A key of [`crate::Config::redis`].
+    pub binding: String,
+    /// Put before every key that the policy names: 1 to 64 bytes.
+    pub prefix: String,
+    /// Whether the policy may run Lua scripts, which can reach keys without the prefix. Default no.
+    pub scripts: bool,
+}
+
+/// Metrics of the policy's own. Without settings so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MetricsGrant {}
+
+/// What one call of a hook may use, its calls of the host included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// 1 ms to 60 s of wall clock, default 50 ms.
+    pub time: Duration,
+    /// Linear memory in bytes: 1 MiB to 1 GiB, default 16 MiB.
+    pub memory: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_millis(50),
+            memory: 16 << 20,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! File → model: everything that the schema cannot say. Collects every problem instead of stopping.
+
+mod checks;
+mod matches;
+mod policies;
+mod routes;
+mod upstreams;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+pub(crate) use checks::Checks;
+
+use crate::address;
+use crate::file::{GatewayFile, ListenerFile, MetricsFile, RedisFile};
+use crate::model::{Config, Listener, Metrics, RedisBinding};
+use crate::part::{Name, Named, Part};
+use crate::path::{Lines, join_index, join_key};
+use crate::secret::SecretSources;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// The model, if `checks`, which comes with what the schema check found, stays without a problem.
+pub(crate) fn validate(
+    file: GatewayFile,
+    lines: Lines,
+    sources: &SecretSources<'_>,
+    checks: &mut Checks,
+) -> Option<Config> {
+    let names = Names::of(&file);
+    let listeners = listeners(file.listeners, checks);
+    let metrics = file.metrics.map(|part| metrics(part, checks));
+    check_addresses(
+        listeners.as_deref(),
+        metrics.as_ref().and_then(Option::as_ref),
+        checks,
+    );
+    let workers = file.workers.map(|part| checks.read("workers", part));
+    let drain_timeout = checks.duration("drain_timeout", file.drain_timeout, Duration::ZERO, HOUR);
+    let redis = named("redis", file.redis, checks, |path, file, checks| {
+        redis(path, file, sources, checks)
+    });
+    let upstreams = named("upstreams", file.upstreams, checks, upstreams::upstream);
+    let base: &Path = sources.base;
+    let policies = named("policies", file.policies, checks, |path, file, checks| {
+        policies::policy(path, file, base, &names, checks)
+    });
+    let routes = routes::routes(file.routes, &names, checks);
+    if !checks.are_clean() {
+        return None;
+    }
+    Some(Config {
+        listeners: listeners?,
+        metrics: present(metrics)?,
+        workers: present(workers)?.map(usize::from),
+        drain_timeout: drain_timeout?,
+        redis: redis?,
+        upstreams: upstreams?,
+        policies: policies?,
+        routes: routes?,
+        lines,
+    })
+}
+
+/// The names that can be referred to, those of broken things included. `None`: the section is broken.
+struct Names {
+    redis: Option<BTreeSet<String>>,
+    upstreams: Option<BTreeSet<String>>,
+    policies: Option<BTreeSet<String>>,
+}
+
+impl Names {
+    fn of(file: &GatewayFile) -> Self {
+        fn names<T>(section: &Part<Named<T>>) -> Option<BTreeSet<String>> {
+            match section {
+                Part::Read(things) => Some(things.keys().map(|name| name.0.clone()).collect()),
+                Part::Broken(_) => None,
+            }
+        }
+        Self {
+            redis: names(&file.redis),
+            upstreams: names(&file.upstreams),
+            policies: names(&file.policies),
+        }
+    }
+}
+
+/// Validates each thing of a section. `None` if any is invalid.
+fn named<F, T>(
+    path: &str,
+    section: Part<Named<F>>,
+    checks: &mut Checks,
+    mut validate: impl FnMut(&str, F, &mut Checks) -> Option<T>,
+) -> Option<BTreeMap<String, T>> {
+    let things = checks.read(path, section)?.into_iter().map(|(name, part)| {
+        let path = join_key(path, &name.0);
+        let file = checks.read(&path, part);
+        file.and_then(|file| validate(&path, file, checks))
+            .map(|thing| (name.0, thing))
+    });
+    all(things)
+}
+
+/// All items, or `None` if one is missing; looks at each in any case.
+fn all<T, C: FromIterator<T>>(items: impl Iterator<Item = Option<T>>) -> Option<C> {
+    let items: Vec<Option<T>> = items.collect();
+    items.into_iter().collect()
+}
+
+/// `None` if it is there and invalid, `Some(None)` if it is not there.
+fn present<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    value.map_or(Some(None), |value| value.map(Some))
+}
+
+fn listeners(part: Part<Vec<Part<ListenerFile>>>, checks: &mut Checks) -> Option<Vec<Listener>> {
+    let parts = checks.read("listeners", part)?;
+    let mut first_with_name = BTreeMap::new();
+    let listeners = parts.into_iter().enumerate().map(|(index, part)| {
+        let path = join_index("listeners", index);
+        let file = checks.read(&path, part)?;
+        let name = unique_name(&path, index, file.name, &mut first_with_name, checks);
+        let address = checks.text(
+            &join_key(&path, "address"),
+            file.address,
+            address::socket_address,
+        );
+        Some(Listener {
+            name: name?,
+            address: address?,
+        })
+    });
+    all(listeners)
+}
+
+/// The name of the item at `index` of a list; `first` has the index of each name seen so far.
+fn unique_name(
+    path: &str,
+    index: usize,
+    part: Part<Name>,
+    first: &mut BTreeMap<String, usize>,
+    checks: &mut Checks,
+) -> Option<String> {
+    let path_of_name = join_key(path, "name");
+    let Name(name) = checks.read(&path_of_name, part)?;
+    if let Some(other) = first.get(&name) {
+        let list = path.split('[').next().unwrap_or_default();
+        checks.add(
+            path_of_name,
+            format!("{list}[{other}] has the same name \"{name}\""),
+        );
+    }
+    first.entry(name.clone()).or_insert(index);
+    Some(name)
+}
+
+fn metrics(part: Part<MetricsFile>, checks: &mut Checks) -> Option<Metrics> {
+    let file = checks.read("metrics", part)?;
+    let address = checks.text("metrics.address", file.address, address::socket_address)?;
+    Some(Metrics { address })
+}
+
+/// No two sockets on one address; with port 0 each gets a port of its own.
+fn check_addresses(listeners: Option<&[Listener]>, metrics: Option<&Metrics>, checks: &mut Checks) {
+    let listeners = listeners.unwrap_or_default().iter().enumerate();
+    let of_listeners = listeners
+        .map(|(index, listener)| (format!("listeners[{index}].address"), listener.address));
+    let of_metrics = metrics.map(|metrics| ("metrics.address".to_owned(), metrics.address));
+    let mut first: BTreeMap<SocketAddr, String> = BTreeMap::new();
+    for (path, address) in of_listeners.chain(of_metrics) {
+        match first.get(&address) {
+            Some(other) if address.port() != 0 => {
+                checks.add(path, format!("the same address as {other}"));
+            }
+            _ => {
+                first.insert(address, path);
+            }
+        }
+    }
+}
+
+fn redis(
+    path: &str,
+    file: RedisFile,
+    sources: &SecretSources<'_>,
+    checks: &mut Checks,
+) -> Option<RedisBinding> {
+    let url_path = join_key(path, "url");
+    let url = checks.read(&url_path, file.url).and_then(|url| {
+        let resolved = sources.resolve(&url);
+        let url = checks.accept(&url_path, resolved)?;
+        checks
+            .accept(&url_path, address::redis_url(url.expose()))
+            .map(|()| url)
+    });
+    let deadline_path = join_key(path, "deadline");
+    let deadline = checks.duration(
+        &deadline_path,
+        file.deadline,
+        MILLISECOND,
+        Duration::from_secs(10),
+    );
+    Some(RedisBinding {
+        url: url?,
+        deadline: deadline?,
+    })
+}

@@ -1,0 +1,156 @@
+//! Policies: their component, grants, stubs and limits.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Checks, MILLISECOND, Names, present};
+use crate::file::{GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile};
+use crate::part::{NAME_TITLE, is_name};
+use crate::path::{join_index, join_key};
+use crate::policy::{
+    Capability, ComponentSource, Grants, KvGrant, Limits, MetricsGrant, Policy, RedisGrant,
+};
+
+/// A policy that needs longer for one call holds a request, and with `pooled` an instance, for too long.
+const MAX_TIME: Duration = Duration::from_mins(1);
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// Long enough for any namespace; every key carries it.
+const MAX_PREFIX_BYTES: usize = 64;
+
+pub(super) fn policy(
+    path: &str,
+    file: PolicyFile,
+    base: &Path,
+    names: &Names,
+    checks: &mut Checks,
+) -> Option<Policy> {
+    let component = checks.text(&join_key(path, "component"), file.component, |text| {
+        component(text, base)
+    });
+    let isolation = checks.read(&join_key(path, "isolation"), file.isolation);
+    let grants_path = join_key(path, "grants");
+    let grants_file = checks.read(&grants_path, file.grants);
+    let stub_path = join_key(path, "stub");
+    let stub = checks.read(&stub_path, file.stub);
+    if let (Some(grants), Some(stub)) = (&grants_file, &stub) {
+        check_stub(&stub_path, stub, grants, checks);
+    }
+    let grants = grants_file.and_then(|file| grants(&grants_path, file, names, checks));
+    let limits_path = join_key(path, "limits");
+    let limits = checks
+        .read(&limits_path, file.limits)
+        .and_then(|file| limits(&limits_path, file, checks));
+    Some(Policy {
+        component: component?,
+        isolation: isolation?,
+        grants: grants?,
+        stub: BTreeSet::from_iter(stub?),
+        limits: limits?,
+    })
+}
+
+fn component(text: &str, base: &Path) -> Result<ComponentSource, String> {
+    match text.split_once(':') {
+        Some(("builtin", name)) if is_name(name) => Ok(ComponentSource::Builtin(name.to_owned())),
+        Some(("builtin", _)) => Err(format!("expected builtin: and a {NAME_TITLE}")),
+        Some(("file", file)) if file.starts_with("//") => {
+            Err(format!("a file is named by its path, not by a URL: write file:/{}", file.trim_start_matches('/')))
+        }
+        Some(("file", file)) if file.trim().is_empty() => Err("the path is missing: write file:policies/x.wasm".to_owned()),
+        Some(("file", file)) if file.trim() != file => Err(format!("no space may stand around the path: write file:{}", file.trim())),
+        Some(("file", file)) => Ok(ComponentSource::File(base.join(file))),
+        Some(("oci" | "http" | "https", _)) => {
+            Err("only builtin:NAME and file:PATH are supported: download the component to a file".to_owned())
+        }
+        _ if Path::new(text).extension().is_some_and(|extension| extension == "wasm") => Err(format!("write file:{text}")),
+        None if is_name(text) => Err(format!("write builtin:{text} for a policy that comes with the gateway, or file:PATH")),
+        _ => Err("expected builtin:NAME or file:PATH, such as builtin:rate-limit or file:policies/x.wasm".to_owned()),
+    }
+}
+
+fn grants(path: &str, file: GrantsFile, names: &Names, checks: &mut Checks) -> Option<Grants> {
+    let kv = file.kv.map(|part| {
+        let path = join_key(path, "kv");
+        checks
+            .read(&path, part)
+            .and_then(|file| kv(&path, file, checks))
+    });
+    let redis = file.redis.map(|part| {
+        let path = join_key(path, "redis");
+        checks
+            .read(&path, part)
+            .and_then(|file| redis(&path, file, names, checks))
+    });
+    let metrics = file.metrics.map(|part| {
+        let path = join_key(path, "metrics");
+        checks.read(&path, part).map(|_| MetricsGrant {})
+    });
+    Some(Grants {
+        kv: present(kv)?,
+        redis: present(redis)?,
+        metrics: present(metrics)?,
+    })
+}
+
+fn kv(path: &str, file: KvGrantFile, checks: &mut Checks) -> Option<KvGrant> {
+    let max_bytes = checks.size(&join_key(path, "max_bytes"), file.max_bytes, KIB, GIB)?;
+    Some(KvGrant { max_bytes })
+}
+
+fn redis(
+    path: &str,
+    file: RedisGrantFile,
+    names: &Names,
+    checks: &mut Checks,
+) -> Option<RedisGrant> {
+    let binding = checks.reference(
+        &join_key(path, "binding"),
+        "redis binding",
+        file.binding,
+        names.redis.as_ref(),
+    );
+    let prefix = checks.text(&join_key(path, "prefix"), file.prefix, prefix);
+    let scripts = checks.read(&join_key(path, "scripts"), file.scripts);
+    Some(RedisGrant {
+        binding: binding?,
+        prefix: prefix?,
+        scripts: scripts?,
+    })
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("must not be empty".to_owned()),
+        1..=MAX_PREFIX_BYTES => Ok(text.to_owned()),
+        bytes => Err(format!(
+            "must have at most {MAX_PREFIX_BYTES} bytes, found {bytes}"
+        )),
+    }
+}
+
+fn check_stub(path: &str, stub: &[Capability], grants: &GrantsFile, checks: &mut Checks) {
+    for (index, capability) in stub.iter().enumerate() {
+        let is_granted = match capability {
+            Capability::Kv => grants.kv.is_some(),
+            Capability::Redis => grants.redis.is_some(),
+            Capability::Metrics => grants.metrics.is_some(),
+            Capability::Secrets | Capability::Outcall => false,
+        };
+        if is_granted {
+            let message = format!("{capability} is granted as well: remove the grant or the stub");
+            checks.add(join_index(path, index), message);
+        }
+    }
+}
+
+fn limits(path: &str, file: LimitsFile, checks: &mut Checks) -> Option<Limits> {
+    let time = checks.duration(&join_key(path, "time"), file.time, MILLISECOND, MAX_TIME);
+    let memory = checks.size(&join_key(path, "memory"), file.memory, MIB, GIB);
+    Some(Limits {
+        time: time?,
+        memory: memory?,
+    })
+}

@@ -1,0 +1,117 @@
+//! Routes: that they refer to what exists and do not hide each other.
+
+use std::collections::BTreeMap;
+
+use super::matches::{matches, rewrite};
+use super::{Checks, HOUR, MILLISECOND, Names, all, unique_name};
+use crate::file::{PolicyUseFile, RouteFile};
+use crate::part::Part;
+use crate::path::{join_index, join_key};
+use crate::route::{Match, PolicyUse, Route};
+
+/// The routes before the one that is being read.
+#[derive(Default)]
+struct Seen {
+    /// Index by name.
+    names: BTreeMap<String, usize>,
+    /// The route by match, whose `Debug` text says all of it.
+    matches: BTreeMap<String, String>,
+}
+
+pub(super) fn routes(
+    part: Part<Vec<Part<RouteFile>>>,
+    names: &Names,
+    checks: &mut Checks,
+) -> Option<Vec<Route>> {
+    let parts = checks.read("routes", part)?;
+    let mut seen = Seen::default();
+    let routes = parts.into_iter().enumerate().map(|(index, part)| {
+        let file = checks.read(&join_index("routes", index), part)?;
+        route(index, file, names, &mut seen, checks)
+    });
+    all(routes)
+}
+
+fn route(
+    index: usize,
+    file: RouteFile,
+    names: &Names,
+    seen: &mut Seen,
+    checks: &mut Checks,
+) -> Option<Route> {
+    let path = join_index("routes", index);
+    let at = |key: &str| join_key(&path, key);
+    let name = unique_name(&path, index, file.name, &mut seen.names, checks);
+    let matches = matches(&at("match"), file.matches, checks);
+    if let Some(matches) = &matches {
+        check_match(&path, name.as_deref(), matches, seen, checks);
+    }
+    let path_prefix = matches.as_ref().map(|matches| matches.path_prefix.as_str());
+    let rewrite = rewrite(&at("rewrite"), file.rewrite, path_prefix, checks);
+    let upstream = checks.reference(
+        &at("upstream"),
+        "upstream",
+        file.upstream,
+        names.upstreams.as_ref(),
+    );
+    let deadline = checks.duration(&at("deadline"), file.deadline, MILLISECOND, HOUR);
+    let max_attempts = checks.read(&at("max_attempts"), file.max_attempts);
+    let retry_non_idempotent = checks.read(&at("retry_non_idempotent"), file.retry_non_idempotent);
+    let policies = policy_uses(&at("policies"), file.policies, names, checks);
+    Some(Route {
+        name: name?,
+        matches: matches?,
+        rewrite: rewrite?,
+        upstream: upstream?,
+        deadline: deadline?,
+        max_attempts: max_attempts?,
+        retry_non_idempotent: retry_non_idempotent?,
+        policies: policies?,
+    })
+}
+
+/// Of two routes with the same match, the second would never be asked.
+fn check_match(
+    path: &str,
+    name: Option<&str>,
+    matches: &Match,
+    seen: &mut Seen,
+    checks: &mut Checks,
+) {
+    let key = format!("{matches:?}");
+    let route = name.map_or_else(|| path.to_owned(), |name| format!("\"{name}\""));
+    if let Some(first) = seen.matches.get(&key) {
+        let message = format!(
+            "route {route} matches the same requests as route {first}: change one, or remove it"
+        );
+        checks.add(join_key(path, "match"), message);
+    } else {
+        seen.matches.insert(key, route);
+    }
+}
+
+fn policy_uses(
+    path: &str,
+    part: Part<Vec<Part<PolicyUseFile>>>,
+    names: &Names,
+    checks: &mut Checks,
+) -> Option<Vec<PolicyUse>> {
+    let parts = checks.read(path, part)?;
+    let uses = parts.into_iter().enumerate().map(|(index, part)| {
+        let path = join_index(path, index);
+        let file = checks.read(&path, part)?;
+        let policy = checks.reference(
+            &join_key(&path, "use"),
+            "policy",
+            file.policy,
+            names.policies.as_ref(),
+        );
+        let on_failure = checks.read(&join_key(&path, "on_failure"), file.on_failure);
+        Some(PolicyUse {
+            policy: policy?,
+            on_failure: on_failure?,
+            config: file.config,
+        })
+    });
+    all(uses)
+}

@@ -1,0 +1,67 @@
+//! `log`: a policy's messages go to the gateway's log, under its name.
+
+use tracing::Level as TracingLevel;
+
+use crate::wasm::bindings::portcullis::capability::log::{Host, Level};
+use crate::wasm::state::HostState;
+
+/// Longer messages are cut: a policy's line must not drown the others.
+const MAX_MESSAGE_BYTES: usize = 4096;
+/// Fields of one line that are kept.
+const MAX_FIELDS: usize = 16;
+
+/// Target of policies' lines in the gateway's log; filter with `RUST_LOG=policy=debug`.
+const TARGET: &str = "policy";
+
+impl Host for HostState {
+    fn enabled(&mut self, level: Level) -> wasmtime::Result<bool> {
+        Ok(match level {
+            Level::Trace => tracing::enabled!(target: TARGET, TracingLevel::TRACE),
+            Level::Debug => tracing::enabled!(target: TARGET, TracingLevel::DEBUG),
+            Level::Info => tracing::enabled!(target: TARGET, TracingLevel::INFO),
+            Level::Warn => tracing::enabled!(target: TARGET, TracingLevel::WARN),
+            Level::Error => tracing::enabled!(target: TARGET, TracingLevel::ERROR),
+        })
+    }
+
+    fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+        let message = cut(&message);
+        let fields = render(&fields);
+        let (policy, route) = (&*self.capabilities.policy, &*self.capabilities.route);
+        match level {
+            Level::Trace => tracing::trace!(target: TARGET, policy, route, fields, "{message}"),
+            Level::Debug => tracing::debug!(target: TARGET, policy, route, fields, "{message}"),
+            Level::Info => tracing::info!(target: TARGET, policy, route, fields, "{message}"),
+            Level::Warn => tracing::warn!(target: TARGET, policy, route, fields, "{message}"),
+            Level::Error => tracing::error!(target: TARGET, policy, route, fields, "{message}"),
+        }
+        Ok(())
+    }
+}
+
+fn cut(message: &str) -> String {
+    let mut end = message.len().min(MAX_MESSAGE_BYTES);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    // A line stays a line, whatever the policy writes.
+    message[..end].replace(char::is_control, " ")
+}
+
+fn render(fields: &[(String, String)]) -> String {
+    let pairs: Vec<String> =
+        fields.iter().take(MAX_FIELDS).map(|(name, value)| format!("{}={}", cut(name), cut(value))).collect();
+    pairs.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_stays_one_line_and_is_cut_between_characters() {
+        assert_eq!(cut("a\nb\u{1b}[31m"), "a b [31m");
+        let long = "ü".repeat(MAX_MESSAGE_BYTES);
+        assert_eq!(cut(&long).len(), MAX_MESSAGE_BYTES);
+    }
+}

@@ -1,0 +1,40 @@
+//! What policies may use of the world, one file per interface of the contract.
+//!
+//! A capability is granted by name in the config. The functions are there for every policy; one
+//! that was not granted finds nothing behind them and is told `denied`. During `describe` and
+//! `configure` nothing granted is to be had, so that their outcome depends on the config alone.
+
+pub mod clock;
+pub mod kv;
+pub mod log;
+pub mod metrics;
+pub mod random;
+pub mod redis;
+
+use std::sync::Arc;
+
+use self::kv::KvSpace;
+use self::redis::RedisGrant;
+use crate::telemetry::policy::PolicyCounters;
+
+/// The grants of one use of a policy, and the names under which it appears.
+#[derive(Default)]
+pub struct Capabilities {
+    /// The policy's name in the config.
+    pub policy: Arc<str>,
+    /// The route that uses it.
+    pub route: Arc<str>,
+    /// Its space of keys in this process.
+    pub kv: Option<Arc<KvSpace>>,
+    /// Its Redis binding.
+    pub redis: Option<RedisGrant>,
+    /// Counters of its own.
+    pub metrics: Option<Arc<PolicyCounters>>,
+}
+
+impl Capabilities {
+    /// Nothing granted: for `describe` and `configure`.
+    pub fn none() -> Arc<Self> {
+        Arc::default()
+    }
+}

@@ -1,0 +1,286 @@
+//! `redis`: the one binding that the operator gave a policy, under the granted key prefix.
+//!
+//! Connections are multiplexed: each worker keeps one for a binding and its calls are pipelined
+//! over it. deadpool makes and checks the connection; it is asked again only after a failure,
+//! since its check costs a round trip.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{self, Cmd, ErrorKind, FromRedisValue, RedisError, Script, Value};
+use deadpool_redis::{Manager, Pool, Runtime};
+
+use crate::wasm::bindings::portcullis::capability::redis::{Condition, Error, Host, Item, Reply};
+use crate::wasm::state::HostState;
+
+/// A binding of the config, as all workers share it.
+pub struct RedisBinding {
+    name: String,
+    deadline: Duration,
+    /// One for each worker: a connection lives in the runtime of the worker that made it.
+    workers: Vec<WorkerConnection>,
+}
+
+struct WorkerConnection {
+    pool: Pool,
+    current: Mutex<Option<MultiplexedConnection>>,
+}
+
+/// A binding that can't be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("redis.{name}: {source}")]
+pub struct BindingError {
+    name: String,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl RedisBinding {
+    /// Prepares `workers` connections; none is made before it is used.
+    pub fn new(name: &str, url: &str, deadline: Duration, workers: usize) -> Result<Self, BindingError> {
+        let failed = |source| BindingError { name: name.to_owned(), source };
+        let connection = || -> Result<WorkerConnection, Box<dyn std::error::Error + Send + Sync>> {
+            let pool = Pool::builder(Manager::new(url)?).max_size(1).runtime(Runtime::Tokio1).build()?;
+            Ok(WorkerConnection { pool, current: Mutex::default() })
+        };
+        let workers = (0..workers).map(|_| connection()).collect::<Result<_, _>>().map_err(failed)?;
+        Ok(Self { name: name.to_owned(), deadline, workers })
+    }
+
+    /// Runs one command within the binding's deadline, connecting included.
+    async fn ask<V, F>(&self, worker: usize, command: impl FnOnce(MultiplexedConnection) -> F) -> Result<V, Error>
+    where
+        F: Future<Output = Result<V, RedisError>>,
+    {
+        let slot = &self.workers[worker % self.workers.len()];
+        let ask = async {
+            let connection = slot.connection().await?;
+            let answer = command(connection).await;
+            if answer.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
+                slot.forget();
+            }
+            answer.map_err(classify)
+        };
+        match tokio::time::timeout(self.deadline, ask).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                // Late replies of a connection that does not answer must not delay the next call.
+                slot.forget();
+                Err(Error::TimedOut)
+            }
+        }
+    }
+
+    /// The binding's name in the config.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl WorkerConnection {
+    async fn connection(&self) -> Result<MultiplexedConnection, Error> {
+        if let Some(connection) = self.lock().as_ref() {
+            return Ok(connection.clone());
+        }
+        let pooled = self.pool.get().await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        let connection = MultiplexedConnection::clone(&pooled);
+        *self.lock() = Some(connection.clone());
+        Ok(connection)
+    }
+
+    fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<MultiplexedConnection>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn classify(error: RedisError) -> Error {
+    if error.is_timeout() {
+        return Error::TimedOut;
+    }
+    match error.kind() {
+        ErrorKind::Io => Error::Unavailable(error.to_string()),
+        _ => Error::Server(error.to_string()),
+    }
+}
+
+/// What a policy may do with a binding.
+#[derive(Clone)]
+pub struct RedisGrant {
+    /// Where it goes.
+    pub binding: Arc<RedisBinding>,
+    /// Put before every key.
+    pub prefix: String,
+    /// Whether `eval` is allowed.
+    pub scripts: bool,
+    /// The scripts seen so far, with their digests; a policy has one or two.
+    pub known_scripts: Arc<Mutex<HashMap<String, Arc<Script>>>>,
+}
+
+/// More scripts than this are not remembered: a policy that builds them by the request pays itself.
+const MAX_KNOWN_SCRIPTS: usize = 32;
+
+impl RedisGrant {
+    /// A grant on that binding.
+    pub fn new(binding: Arc<RedisBinding>, prefix: String, scripts: bool) -> Self {
+        Self { binding, prefix, scripts, known_scripts: Arc::default() }
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    fn script(&self, text: &str) -> Arc<Script> {
+        let mut known = self.known_scripts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(script) = known.get(text) {
+            return script.clone();
+        }
+        let script = Arc::new(Script::new(text));
+        if known.len() < MAX_KNOWN_SCRIPTS {
+            known.insert(text.to_owned(), script.clone());
+        }
+        script
+    }
+
+    async fn command<V: FromRedisValue>(&self, worker: usize, command: Cmd) -> Result<V, Error> {
+        self.binding.ask(worker, |mut connection| async move { command.query_async(&mut connection).await }).await
+    }
+}
+
+impl HostState {
+    fn redis(&self) -> Result<&RedisGrant, Error> {
+        match (&self.capabilities.redis, self.phase) {
+            (Some(grant), Some(_)) => Ok(grant),
+            (None, Some(_)) => Err(Error::Denied("the policy has no grant for redis".to_owned())),
+            (_, None) => Err(Error::Denied("not during describe and configure".to_owned())),
+        }
+    }
+}
+
+impl Host for HostState {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        let worker = self.worker;
+        Ok(match self.redis() {
+            Ok(grant) => grant.command(worker, Cmd::get(grant.key(&key))).await,
+            Err(denied) => Err(denied),
+        })
+    }
+
+    async fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_ms: Option<u32>,
+        when: Condition,
+    ) -> wasmtime::Result<Result<bool, Error>> {
+        let worker = self.worker;
+        let grant = match self.redis() {
+            Ok(grant) => grant,
+            Err(denied) => return Ok(Err(denied)),
+        };
+        let mut command = redis::cmd("SET");
+        command.arg(grant.key(&key)).arg(value);
+        if let Some(ttl_ms) = ttl_ms {
+            command.arg("PX").arg(ttl_ms.max(1));
+        }
+        match when {
+            Condition::Always => {}
+            Condition::IfAbsent => drop(command.arg("NX")),
+            Condition::IfPresent => drop(command.arg("XX")),
+        }
+        Ok(grant.command::<Value>(worker, command).await.map(|answer| answer != Value::Nil))
+    }
+
+    async fn delete(&mut self, keys: Vec<String>) -> wasmtime::Result<Result<u32, Error>> {
+        let worker = self.worker;
+        Ok(match self.redis() {
+            Ok(_) if keys.is_empty() => Ok(0),
+            Ok(grant) => {
+                let keys: Vec<String> = keys.iter().map(|key| grant.key(key)).collect();
+                grant.command(worker, Cmd::del(keys)).await
+            }
+            Err(denied) => Err(denied),
+        })
+    }
+
+    async fn increment(
+        &mut self,
+        key: String,
+        delta: i64,
+        ttl_ms: Option<u32>,
+    ) -> wasmtime::Result<Result<i64, Error>> {
+        let worker = self.worker;
+        let grant = match self.redis() {
+            Ok(grant) => grant,
+            Err(denied) => return Ok(Err(denied)),
+        };
+        let key = grant.key(&key);
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("INCRBY").arg(&key).arg(delta);
+        if let Some(ttl_ms) = ttl_ms {
+            pipeline.cmd("PEXPIRE").arg(&key).arg(ttl_ms.max(1)).arg("NX").ignore();
+        }
+        let answer: Result<(i64,), Error> = grant
+            .binding
+            .ask(worker, |mut connection| async move { pipeline.query_async(&mut connection).await })
+            .await;
+        Ok(answer.map(|(value,)| value))
+    }
+
+    async fn eval(
+        &mut self,
+        script: String,
+        keys: Vec<String>,
+        args: Vec<Vec<u8>>,
+    ) -> wasmtime::Result<Result<Reply, Error>> {
+        let worker = self.worker;
+        let grant = match self.redis() {
+            Ok(grant) if grant.scripts => grant,
+            Ok(_) => return Ok(Err(Error::Denied("the grant does not allow scripts (scripts: true)".to_owned()))),
+            Err(denied) => return Ok(Err(denied)),
+        };
+        let script = grant.script(&script);
+        let keys: Vec<String> = keys.iter().map(|key| grant.key(key)).collect();
+        let answer = grant
+            .binding
+            .ask(worker, |mut connection| async move {
+                let mut call = script.prepare_invoke();
+                for key in &keys {
+                    call.key(key);
+                }
+                for arg in &args {
+                    call.arg(arg);
+                }
+                call.invoke_async::<Value>(&mut connection).await
+            })
+            .await;
+        Ok(answer.and_then(reply))
+    }
+}
+
+fn reply(value: Value) -> Result<Reply, Error> {
+    Ok(match value {
+        Value::Array(items) => Reply::Items(items.into_iter().map(item).collect::<Result<_, _>>()?),
+        other => match item(other)? {
+            Item::Nil => Reply::Nil,
+            Item::Int(number) => Reply::Int(number),
+            Item::Data(bytes) => Reply::Data(bytes),
+        },
+    })
+}
+
+fn item(value: Value) -> Result<Item, Error> {
+    Ok(match value {
+        Value::Nil => Item::Nil,
+        Value::Int(number) => Item::Int(number),
+        Value::BulkString(bytes) => Item::Data(bytes),
+        Value::SimpleString(text) => Item::Data(text.into_bytes()),
+        Value::Okay => Item::Data(b"OK".to_vec()),
+        Value::ServerError(error) => return Err(Error::Server(format!("{error:?}"))),
+        other => return Err(Error::Server(format!("a reply that the contract has no form for: {other:?}"))),
+    })
+}

@@ -1,0 +1,51 @@
+//! `portcullis policy inspect`.
+
+use std::sync::Arc;
+
+use portcullis_config::ComponentSource;
+
+use crate::policy::loader::PolicyLoader;
+use crate::wasm::component::PolicyComponent;
+use crate::wasm::engine::Engines;
+
+/// Prints what the component is.
+pub(super) async fn inspect(component: &str) -> Result<(), String> {
+    let source = match component.strip_prefix("builtin:") {
+        Some(name) => ComponentSource::Builtin(name.to_owned()),
+        None => ComponentSource::File(component.strip_prefix("file:").unwrap_or(component).into()),
+    };
+    let engines = Engines::start(None).map_err(|error| format!("portcullis: {error}"))?;
+    let policy = PolicyLoader::new(Arc::new(engines)).load(&source).await?;
+    print(&policy);
+    Ok(())
+}
+
+fn print(policy: &PolicyComponent) {
+    let manifest = &policy.manifest;
+    println!("policy       {} {}", manifest.name, manifest.version);
+    println!("             {}", manifest.description);
+    println!("digest       sha256:{}", policy.digest);
+    println!("size         {} bytes", policy.size_bytes);
+    let hooks: Vec<&str> = policy.hooks.iter().map(|phase| phase.name()).collect();
+    println!("hooks        {}", hooks.join(", "));
+    print_list("exports", &policy.exports);
+    print_list("imports", &policy.imports);
+    let optional: Vec<&str> = manifest.optional_imports().collect();
+    let needs: Vec<&str> = policy.capabilities().into_iter().filter(|name| !optional.contains(name)).collect();
+    println!("needs grants {}", if needs.is_empty() { "none".to_owned() } else { needs.join(", ") });
+    println!("may use      {}", if optional.is_empty() { "nothing else".to_owned() } else { optional.join(", ") });
+    let keeping = if policy.snapshots { "once, then kept in a snapshot" } else { "by every new instance" };
+    println!("configured   {keeping}");
+    for (name, value) in &manifest.annotations {
+        println!("annotation   {name} = {value}");
+    }
+    if let Some(schema) = &manifest.config_schema {
+        println!("config schema\n{schema:#}");
+    }
+}
+
+fn print_list(what: &str, names: &[String]) {
+    for (index, name) in names.iter().enumerate() {
+        println!("{:<12} {name}", if index == 0 { what } else { "" });
+    }
+}

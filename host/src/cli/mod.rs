@@ -1,0 +1,132 @@
+//! The command line: what `portcullis` can be told.
+
+mod check;
+mod inspect;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::server::StartError;
+use crate::wasm::engine::Engines;
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis run --config gateway.yaml            serve; SIGHUP reloads, Ctrl-C or SIGTERM drains and stops
+  portcullis check --config gateway.yaml          every problem of the config and its policies; exit code 1 if any
+  portcullis policy inspect my-policy.wasm        hooks, imports, digest and manifest of a component
+  portcullis schema > portcullis.schema.json      JSON Schema of the config, for editors";
+
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about = "A programmable HTTP gateway", after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a config until told to stop
+    Run(ConfigArguments),
+    /// Check a config with its policies, and start nothing
+    Check(ConfigArguments),
+    /// Look at policies
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Print the JSON Schema of the config
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Show what a component exports, imports and says of itself; exit code 1 if it is no policy
+    Inspect {
+        /// A .wasm file, or builtin:NAME
+        component: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigArguments {
+    /// The config, in YAML
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where compiled policies are kept between starts; must belong to this user alone
+    /// [default: $XDG_CACHE_HOME/portcullis or ~/.cache/portcullis]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+/// Runs the command line of the process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    crate::telemetry::log::start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the control runtime does not start: {error}")),
+    };
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Run(arguments) => run::run(&arguments).await,
+            Command::Check(arguments) => check::check(&arguments).await,
+            Command::Policy(PolicyCommand::Inspect { component }) => inspect::inspect(&component).await,
+            Command::Schema => {
+                println!("{:#}", portcullis_config::json_schema());
+                Ok(())
+            }
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => fail(&message),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::FAILURE
+}
+
+impl ConfigArguments {
+    fn load(&self) -> Result<portcullis_config::Config, String> {
+        portcullis_config::load(&self.config).map_err(|errors| errors.to_string())
+    }
+
+    fn engines(&self) -> Result<Arc<Engines>, String> {
+        let cache = self.cache.clone().or_else(default_cache).and_then(own_directory);
+        Engines::start(cache.as_deref()).map(Arc::new).map_err(|error| format!("portcullis: {error}"))
+    }
+
+    fn explain(&self, error: StartError) -> String {
+        match error {
+            StartError::Config(problems) => portcullis_config::ConfigErrors::new(&self.config, problems).to_string(),
+            other => format!("portcullis: {other}"),
+        }
+    }
+}
+
+fn default_cache() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let base = base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    base.is_absolute().then(|| base.join("portcullis"))
+}
+
+/// The directory, made if it is missing, if nobody else can write to it: what lies there is run.
+fn own_directory(path: PathBuf) -> Option<PathBuf> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    if let Err(error) = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path) {
+        tracing::warn!("compiled policies are not kept: {}: {error}", path.display());
+        return None;
+    }
+    let metadata = std::fs::metadata(&path).ok()?;
+    let others_may_write = metadata.mode() & 0o022 != 0;
+    if others_may_write {
+        tracing::warn!("compiled policies are not kept: {} is writable by others; chmod 700 it", path.display());
+        return None;
+    }
+    // wasmtime wants an absolute path.
+    std::path::absolute(path).ok()
+}

@@ -1,0 +1,68 @@
+//! `portcullis run`.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::ConfigArguments;
+use crate::server::{self, Running};
+
+/// Serves until SIGINT or SIGTERM; SIGHUP reads the config again.
+pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
+    let config = arguments.load()?;
+    let mut signals = Signals::catch().map_err(|error| format!("portcullis: signals: {error}"))?;
+    let running = server::start(&config, arguments.engines()?).await.map_err(|error| arguments.explain(error))?;
+    announce(&running);
+    loop {
+        tokio::select! {
+            _ = signals.hangup.recv() => reload(arguments, &running).await,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.terminate.recv() => break,
+        }
+    }
+    tracing::info!("draining: requests in flight have {:?}; a second signal stops at once", config.drain_timeout);
+    tokio::select! {
+        () = running.stop() => {}
+        _ = signals.interrupt.recv() => {}
+        _ = signals.terminate.recv() => {}
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+}
+
+fn announce(running: &Running) {
+    for (name, address) in &running.addresses {
+        tracing::info!("listener {name:?} serves on http://{address}");
+    }
+    if let Some(address) = running.metrics_address {
+        tracing::info!("metrics on http://{address}/metrics");
+    }
+}
+
+async fn reload(arguments: &ConfigArguments, running: &Running) {
+    let config = match arguments.load() {
+        Ok(config) => config,
+        Err(problems) => return tracing::error!("reload refused, the old config serves on:\n{problems}"),
+    };
+    match running.reload(&config).await {
+        Ok(revision) => tracing::info!("revision {revision} of the config serves"),
+        Err(problems) => {
+            let problems = portcullis_config::ConfigErrors::new(&arguments.config, problems);
+            tracing::error!("reload refused, the old config serves on:\n{problems}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What went wrong with a request, as far as the gateway is concerned: status and stable code.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::policy::verdict::Failure;
+use crate::wasm::{Phase, fault::Fault};
+
+/// A request that the gateway answers itself. Rendered in `respond.rs`, and only there.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// No route matches.
+    #[error("no route for this request")]
+    NoRoute,
+    /// The request is not one that the gateway forwards.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// A policy did not end well, and its `on_failure` is `closed`.
+    #[error("policy {policy:?} failed in {}: {fault}", phase.name())]
+    PolicyFailed {
+        /// The policy's name in the config.
+        policy: Arc<str>,
+        /// The hook.
+        phase: Phase,
+        /// What happened.
+        fault: Fault,
+    },
+    /// No attempt brought a response.
+    #[error("upstream {upstream:?}: {} ({detail})", failure.name())]
+    Upstream {
+        /// The upstream's name.
+        upstream: Arc<str>,
+        /// Why the last attempt failed.
+        failure: Failure,
+        /// The cause, for the log.
+        detail: String,
+    },
+    /// The route's deadline passed.
+    #[error("upstream {upstream:?}: the route's deadline passed")]
+    DeadlineExceeded {
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
+    /// The client's body could not be read.
+    #[error("the request's body ended early")]
+    RequestBody,
+}
+
+impl GatewayError {
+    /// Status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            GatewayError::NoRoute => StatusCode::NOT_FOUND,
+            GatewayError::BadRequest(_) | GatewayError::RequestBody => StatusCode::BAD_REQUEST,
+            GatewayError::PolicyFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            GatewayError::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
+            GatewayError::Upstream { failure, .. } => match failure {
+                Failure::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
+                Failure::ConnectTimeout | Failure::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+                _ => StatusCode::BAD_GATEWAY,
+            },
+        }
+    }
+
+    /// Stable name of the error: the header `x-portcullis-error`, logs, `response.source`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            GatewayError::NoRoute => "no-route",
+            GatewayError::BadRequest(_) => "bad-request",
+            GatewayError::PolicyFailed { .. } => "policy-failed",
+            GatewayError::DeadlineExceeded { .. } => "deadline-exceeded",
+            GatewayError::RequestBody => "request-body",
+            GatewayError::Upstream { failure, .. } => match failure {
+                Failure::NoEndpoint => "upstream-no-endpoint",
+                Failure::Dns => "upstream-dns",
+                Failure::ConnectRefused => "upstream-connect-refused",
+                Failure::ConnectTimeout => "upstream-connect-timeout",
+                Failure::Send => "upstream-send",
+                Failure::Reset => "upstream-reset",
+                Failure::ResponseTimeout => "upstream-response-timeout",
+                Failure::Protocol => "upstream-protocol",
+                Failure::Other => "upstream-other",
+            },
+        }
+    }
+
+    /// What the client is told: no addresses, no causes.
+    pub fn public_detail(&self) -> String {
+        match self {
+            GatewayError::PolicyFailed { policy, phase, fault } => {
+                format!("policy {policy:?} failed in {} ({})", phase.name(), fault.kind())
+            }
+            GatewayError::Upstream { upstream, failure, .. } => format!("upstream {upstream:?}: {}", failure.name()),
+            other => other.to_string(),
+        }
+    }
+}

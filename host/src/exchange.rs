@@ -1,0 +1,148 @@
+//! One request and its response on their way through the gateway: what policies read and edit.
+//!
+//! Owned by the request's task, lent to a policy's sandbox for the length of one hook. Knows
+//! nothing of sockets or WebAssembly.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, uri::PathAndQuery};
+
+use crate::policy::edit::StagedEdits;
+use crate::route::Route;
+
+/// The part of a request that policies see.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// As the client sent it.
+    pub method: Method,
+    /// Origin form, with the route's rewrite not yet applied.
+    pub target: PathAndQuery,
+    /// End-to-end fields; hop-by-hop ones are gone. `host` holds the authority.
+    pub headers: HeaderMap,
+}
+
+/// The part of a response that policies see.
+#[derive(Debug)]
+pub struct ResponseHead {
+    /// Who made it.
+    pub source: ResponseSource,
+    /// Final status, 200 to 599.
+    pub status: StatusCode,
+    /// End-to-end fields.
+    pub headers: HeaderMap,
+}
+
+/// Who made a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResponseSource {
+    /// The service.
+    Upstream,
+    /// The gateway itself, with the error's stable code.
+    Gateway(&'static str),
+    /// The policy of that name.
+    Policy(Arc<str>),
+}
+
+/// A whole answer made by a policy.
+#[derive(Debug)]
+pub struct LocalResponse {
+    /// 200 to 599.
+    pub status: StatusCode,
+    /// Checked: no hop-by-hop field, no length.
+    pub headers: HeaderMap,
+    /// Sent with its length.
+    pub body: Bytes,
+}
+
+/// One request, and what lives as long as it.
+#[derive(Debug)]
+pub struct Exchange {
+    /// 32 hexadecimal digits, unique across gateways.
+    pub id: String,
+    /// The peer of the connection.
+    pub client: SocketAddr,
+    /// The route that was found.
+    pub route: Arc<Route>,
+    /// When the head had arrived.
+    pub started: Instant,
+    /// When the answer must be there.
+    pub deadline: Instant,
+    /// The request as the policies have left it so far.
+    pub request: RequestHead,
+    /// The response, once there is one.
+    pub response: Option<ResponseHead>,
+    /// What the hook in progress wants changed; kept only if it ends well.
+    pub edits: StagedEdits,
+    states: Vec<Option<Vec<u8>>>,
+    shared: Vec<(String, String)>,
+}
+
+impl Exchange {
+    /// An exchange at its start; `policies` is the length of the route's chain.
+    pub fn new(id: String, client: SocketAddr, route: Arc<Route>, request: RequestHead, started: Instant) -> Self {
+        let policies = route.chain.len();
+        Self {
+            id,
+            client,
+            deadline: started + route.deadline,
+            route,
+            started,
+            request,
+            response: None,
+            edits: StagedEdits::default(),
+            states: vec![None; policies],
+            shared: Vec::new(),
+        }
+    }
+
+    /// Time left until the deadline, zero when it has passed.
+    pub fn remaining(&self, now: Instant) -> Duration {
+        self.deadline.saturating_duration_since(now)
+    }
+
+    /// What the policy at `place` of the chain has kept between its hooks.
+    pub fn state(&self, place: usize) -> Option<&[u8]> {
+        self.states.get(place)?.as_deref()
+    }
+
+    /// A value that a policy has shared with the later ones.
+    pub fn shared(&self, key: &str) -> Option<&str> {
+        self.shared.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// A documented fact about the exchange (wit/README.md lists them), by name.
+    pub fn attribute(&self, name: &str) -> Option<String> {
+        match name {
+            "route" => Some(self.route.name.to_string()),
+            "upstream" => Some(self.route.upstream_name.to_string()),
+            "client.address" => Some(self.client.ip().to_string()),
+            "client.port" => Some(self.client.port().to_string()),
+            _ => None,
+        }
+    }
+
+    /// Applies what the hook of the policy at `place` has staged.
+    pub fn commit(&mut self, place: usize) {
+        let edits = std::mem::take(&mut self.edits);
+        let (state, shared) = edits.apply(&mut self.request, self.response.as_mut());
+        if let (Some(slot), Some(value)) = (self.states.get_mut(place), state) {
+            *slot = Some(value);
+        }
+        for (key, value) in shared {
+            match self.shared.iter_mut().find(|(name, _)| *name == key) {
+                Some((_, old)) => *old = value,
+                None => self.shared.push((key, value)),
+            }
+        }
+    }
+
+    /// Forgets what a failed hook has staged.
+    pub fn discard_edits(&mut self) {
+        if !self.edits.is_empty() {
+            self.edits = StagedEdits::default();
+        }
+    }
+}

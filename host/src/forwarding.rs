@@ -1,0 +1,163 @@
+//! Header fields at the edges: what concerns one connection only goes, what tells of the client comes.
+//!
+//! Done once, on ingress, before any policy: a client must not be able to delete a field that the
+//! gateway or a policy has set by naming it in `Connection` (CVE-2024-45410 and its like).
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Request};
+
+use crate::error::GatewayError;
+use crate::exchange::{Exchange, RequestHead};
+use crate::policy::edit::is_hop_by_hop;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Names the exchange to the upstream, to policies and to the client.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The request's head as routes, policies and the upstream see it.
+pub fn admit<B>(request: Request<B>, forwarded_for: &HeaderValue, id: &str) -> Result<(RequestHead, B), GatewayError> {
+    let (parts, body) = request.into_parts();
+    if parts.method == http::Method::CONNECT {
+        return Err(GatewayError::BadRequest("CONNECT is not offered"));
+    }
+    let mut headers = parts.headers;
+    let target = match parts.uri.path_and_query() {
+        Some(target) if target.as_str().starts_with('/') => target.clone(),
+        // `OPTIONS *` and what hyper lets through beside origin and absolute form.
+        _ => return Err(GatewayError::BadRequest("the request's target is not a path")),
+    };
+    if let Some(authority) = parts.uri.authority() {
+        // RFC 9112 §3.2.2: of an absolute form the target's authority holds, not the Host field.
+        let host = HeaderValue::from_str(authority.as_str())
+            .map_err(|_| GatewayError::BadRequest("the target's authority is not valid"))?;
+        headers.insert(header::HOST, host);
+    }
+    one_host(&headers, parts.version)?;
+    remove_hop_by_hop(&mut headers);
+    tell_of_client(&mut headers, forwarded_for, id);
+    Ok((RequestHead { method: parts.method, target, headers }, body))
+}
+
+/// RFC 9112 §3.2: exactly one Host in HTTP/1.1, none or one before.
+fn one_host(headers: &HeaderMap, version: http::Version) -> Result<(), GatewayError> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), None) => Ok(()),
+        (None, _) if version < http::Version::HTTP_11 => Ok(()),
+        (None, _) => Err(GatewayError::BadRequest("the Host field is missing")),
+        (Some(_), Some(_)) => Err(GatewayError::BadRequest("more than one Host field")),
+    }
+}
+
+/// Removes the fields of RFC 9110 §7.6.1 and those that `Connection` names.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .filter(|name| !is_end_to_end(name))
+        .collect();
+    for name in nominated {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// In one place with [`is_hop_by_hop`], which a test compares it with.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Fields that a message can't do without: naming them in `Connection` is an attack or a mistake
+/// (RFC 9110 §7.6.1 forbids it).
+fn is_end_to_end(name: &HeaderName) -> bool {
+    debug_assert!(!is_hop_by_hop(&header::HOST));
+    *name == header::HOST || *name == header::CONTENT_LENGTH
+}
+
+/// No peer is trusted to speak for the client: what it said is replaced.
+fn tell_of_client(headers: &mut HeaderMap, forwarded_for: &HeaderValue, id: &str) {
+    headers.remove(header::FORWARDED);
+    headers.insert(FORWARDED_FOR, forwarded_for.clone());
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    match headers.get(header::HOST).cloned() {
+        Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
+        None => drop(headers.remove(FORWARDED_HOST)),
+    }
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+}
+
+/// The fields that go to the upstream.
+pub fn upstream_fields(exchange: &Exchange) -> HeaderMap {
+    exchange.request.headers.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(request: http::request::Builder) -> Result<RequestHead, GatewayError> {
+        let client = HeaderValue::from_static("192.0.2.1");
+        admit(request.body(()).unwrap(), &client, "id-1").map(|(head, ())| head)
+    }
+
+    #[test]
+    fn both_lists_of_hop_by_hop_fields_agree() {
+        assert!(HOP_BY_HOP.iter().all(is_hop_by_hop));
+    }
+
+    #[test]
+    fn connection_takes_the_fields_it_names_and_none_that_the_gateway_sets() {
+        let request = Request::builder()
+            .uri("/")
+            .header("host", "a")
+            .header("connection", "X-Gone, x-forwarded-for, content-length, host")
+            .header("x-gone", "1")
+            .header("x-kept", "1")
+            .header("content-length", "0")
+            .header("te", "trailers")
+            .header("x-forwarded-for", "203.0.113.9")
+            .header("x-request-id", "spoofed");
+        let headers = admitted(request).unwrap().headers;
+        assert!(!headers.contains_key("x-gone") && !headers.contains_key("connection") && !headers.contains_key("te"));
+        assert!(headers.contains_key("x-kept") && headers.contains_key("host") && headers.contains_key("content-length"));
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(headers["x-request-id"], "id-1");
+    }
+
+    #[test]
+    fn the_targets_authority_wins_over_the_host_field() {
+        let head = admitted(Request::builder().uri("http://right/x?y").header("host", "wrong")).unwrap();
+        assert_eq!(head.headers["host"], "right");
+        assert_eq!(head.target, "/x?y");
+    }
+
+    #[test]
+    fn requests_that_can_not_be_forwarded_are_refused() {
+        let refused = [
+            Request::builder().uri("/"),
+            Request::builder().uri("/").header("host", "a").header("host", "b"),
+            Request::builder().method("CONNECT").uri("a:443").header("host", "a"),
+            Request::builder().method("OPTIONS").uri("*").header("host", "a"),
+        ];
+        for request in refused {
+            assert!(matches!(admitted(request), Err(GatewayError::BadRequest(_))));
+        }
+    }
+}

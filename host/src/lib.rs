@@ -1,0 +1,20 @@
+//! The Portcullis gateway: a request passes sandboxed WebAssembly policies on its way to a service
+//! and back. ARCHITECTURE.md has the map; [`gateway::handle`] is the way itself.
+
+pub mod capability;
+pub mod cli;
+pub mod control;
+pub mod error;
+pub mod exchange;
+pub mod forwarding;
+pub mod gateway;
+pub mod listener;
+pub mod policy;
+pub mod respond;
+pub mod route;
+pub mod server;
+pub mod snapshot;
+pub mod telemetry;
+pub mod upstream;
+pub mod wasm;
+pub mod worker;

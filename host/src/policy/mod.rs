@@ -1,0 +1,29 @@
+//! Policies on a route: the chain, what its members may change, what they answer.
+
+pub mod chain;
+pub mod edit;
+pub mod loader;
+pub mod verdict;
+
+use std::sync::Arc;
+
+use portcullis_config::OnFailure;
+
+use crate::telemetry::metrics::PolicyTimers;
+use crate::wasm::policy::Policy;
+
+/// One policy in one route's chain.
+pub struct PolicyUse {
+    /// The policy's name in the config.
+    pub name: Arc<str>,
+    /// Its place in the chain.
+    pub place: usize,
+    /// Its place among all uses of the snapshot: each worker keeps its idle instances there.
+    pub slot: usize,
+    /// What becomes of the request when a hook does not end well.
+    pub on_failure: OnFailure,
+    /// The component, configured for this use.
+    pub policy: Policy,
+    /// How long its hooks take.
+    pub timers: PolicyTimers,
+}

@@ -1,0 +1,38 @@
+//! The only place that makes responses of the gateway's own.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+
+use crate::error::GatewayError;
+use crate::exchange::{LocalResponse, ResponseHead, ResponseSource};
+
+/// Names the error for machines.
+const ERROR_HEADER: HeaderName = HeaderName::from_static("x-portcullis-error");
+
+/// An error as a response: problem details (RFC 9457) with a stable code.
+pub fn error(error: &GatewayError, request_id: &str) -> (ResponseHead, Bytes) {
+    let (status, code) = (error.status(), error.code());
+    let problem = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "detail": error.public_detail(),
+        "code": code,
+        "request_id": request_id,
+    });
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(ERROR_HEADER, HeaderValue::from_static(code));
+    (ResponseHead { source: ResponseSource::Gateway(code), status, headers }, problem.to_string().into())
+}
+
+/// A policy's answer as a response.
+pub fn local(policy: std::sync::Arc<str>, response: LocalResponse) -> (ResponseHead, Bytes) {
+    let LocalResponse { status, headers, body } = response;
+    // These have no body, whatever the policy gave (RFC 9110 §6.4.1).
+    let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    let body = if bodiless { Bytes::new() } else { body };
+    (ResponseHead { source: ResponseSource::Policy(policy), status, headers }, body)
+}

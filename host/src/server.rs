@@ -1,0 +1,205 @@
+//! A running gateway: its workers, its metrics listener, the snapshot that it serves.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portcullis_config::Problem;
+use portcullis_config::Config;
+use tokio::sync::watch;
+
+use crate::capability::kv::KvSpaces;
+use crate::control::status_listener::{self, Readiness};
+use crate::listener;
+use crate::policy::loader::PolicyLoader;
+use crate::snapshot::{Foundations, Snapshot};
+use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::wasm::engine::Engines;
+use crate::worker::{Shared, Worker};
+
+/// How long a worker may take to stop after its connections have had their time.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Why a gateway does not start. Nothing of it is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The config can't be served.
+    #[error("{} problem(s) in the config", .0.len())]
+    Config(Vec<Problem>),
+    /// A listener's address can't be had.
+    #[error("{what} {address}: {}", bind_remedy(.source))]
+    Bind {
+        /// `listener "http"`, `metrics`.
+        what: String,
+        /// As configured.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The metrics exporter.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// A thread or a runtime.
+    #[error("a worker does not start: {0}")]
+    Worker(#[source] io::Error),
+}
+
+fn bind_remedy(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is in use by another process; stop that (`ss -ltnp` names it) or choose another port".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not allowed; ports below 1024 need CAP_NET_BIND_SERVICE, or choose a higher port".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A gateway that serves.
+pub struct Running {
+    /// Addresses of the listeners by name, with the port that the system chose where it was 0.
+    pub addresses: Vec<(String, SocketAddr)>,
+    /// Address of the metrics listener.
+    pub metrics_address: Option<SocketAddr>,
+    shared: Arc<Shared>,
+    foundations: Foundations,
+    stop: watch::Sender<bool>,
+    readiness: Readiness,
+    threads: Vec<JoinHandle<()>>,
+    drain_timeout: Duration,
+}
+
+/// Checks everything that `start` checks, and starts nothing: the number of policy uses.
+pub async fn check(config: &Config, engines: Arc<Engines>) -> Result<usize, StartError> {
+    let foundations = foundations(config, engines)?;
+    let snapshot = Snapshot::build(config, 1, &foundations).await.map_err(StartError::Config)?;
+    Ok(snapshot.policy_uses)
+}
+
+/// Starts a gateway. It serves when this returns. Gateways of one process may share `engines`.
+pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, StartError> {
+    let foundations = foundations(config, engines)?;
+    let snapshot = Snapshot::build(config, 1, &foundations).await.map_err(StartError::Config)?;
+    let (addresses, sockets) = bind_all(config, foundations.workers)?;
+    let readiness = Readiness::default();
+    let metrics_address = match &config.metrics {
+        Some(metrics) => Some(
+            status_listener::start(metrics.address, foundations.metrics.clone(), readiness.clone()).await.map_err(
+                |source| StartError::Bind { what: "metrics".into(), address: metrics.address, source },
+            )?,
+        ),
+        None => None,
+    };
+    foundations.metrics.revision(snapshot.revision);
+    let shared =
+        Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), metrics: foundations.metrics.clone() });
+    let (stop, stopped) = watch::channel(false);
+    let mut threads = Vec::new();
+    for (number, sockets) in sockets.into_iter().enumerate() {
+        let thread = start_worker(number, shared.clone(), sockets, stopped.clone(), config.drain_timeout);
+        threads.push(thread.map_err(StartError::Worker)?);
+    }
+    readiness.set(true);
+    Ok(Running {
+        addresses,
+        metrics_address,
+        shared,
+        foundations,
+        stop,
+        readiness,
+        threads,
+        drain_timeout: config.drain_timeout,
+    })
+}
+
+impl Running {
+    /// Serves another config from the next request on. Listeners, workers and metrics stay as they
+    /// were started. A config with problems changes nothing.
+    pub async fn reload(&self, config: &Config) -> Result<u64, Vec<Problem>> {
+        let revision = self.shared.snapshot.load().revision + 1;
+        match Snapshot::build(config, revision, &self.foundations).await {
+            Ok(snapshot) => {
+                self.shared.snapshot.store(Arc::new(snapshot));
+                self.foundations.metrics.revision(revision);
+                self.foundations.metrics.reload("ok");
+                Ok(revision)
+            }
+            Err(problems) => {
+                self.foundations.metrics.reload("rejected");
+                Err(problems)
+            }
+        }
+    }
+
+    /// Stops accepting, lets requests finish within the config's `drain_timeout`, ends the workers.
+    pub async fn stop(self) {
+        self.readiness.set(false);
+        // Nobody listens any more only if all workers have ended.
+        let _ = self.stop.send(true);
+        let threads = self.threads;
+        let ended = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        if tokio::time::timeout(self.drain_timeout + STOP_GRACE, ended).await.is_err() {
+            tracing::warn!("a worker did not end in time");
+        }
+    }
+}
+
+fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, StartError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    Ok(Foundations {
+        loader: PolicyLoader::new(engines),
+        kv: KvSpaces::default(),
+        metrics: Arc::new(Metrics::start()?),
+        workers: config.workers.unwrap_or(cores),
+    })
+}
+
+type Sockets = Vec<Vec<std::net::TcpListener>>;
+
+/// Binds every listener, or none: the sockets of each worker.
+fn bind_all(config: &Config, workers: usize) -> Result<(Vec<(String, SocketAddr)>, Sockets), StartError> {
+    let mut addresses = Vec::new();
+    let mut sockets: Sockets = (0..workers).map(|_| Vec::new()).collect();
+    for configured in &config.listeners {
+        let failed = |source| StartError::Bind {
+            what: format!("listener {:?}", configured.name),
+            address: configured.address,
+            source,
+        };
+        let bound = listener::bind(configured.address, workers).map_err(failed)?;
+        for (worker, socket) in bound.into_iter().enumerate() {
+            if worker == 0 {
+                addresses.push((configured.name.clone(), socket.local_addr().map_err(failed)?));
+            }
+            sockets[worker].push(socket);
+        }
+    }
+    Ok((addresses, sockets))
+}
+
+fn start_worker(
+    number: usize,
+    shared: Arc<Shared>,
+    sockets: Vec<std::net::TcpListener>,
+    stopped: watch::Receiver<bool>,
+    drain_timeout: Duration,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let tasks = tokio::task::LocalSet::new();
+        let served = tasks.block_on(&runtime, async move {
+            let worker = Rc::new(Worker::new(number, shared));
+            tokio::task::spawn_local(worker.clone().keep_tidy());
+            listener::serve(worker, sockets, stopped, drain_timeout).await
+        });
+        if let Err(error) = served {
+            tracing::error!(worker = number, "the worker ended: {error}");
+        }
+    })
+}

@@ -1,0 +1,157 @@
+//! One revision of the config, compiled: routes, chains and upstreams that workers read together.
+//!
+//! Built aside and swapped in whole; a problem anywhere leaves the serving snapshot as it is.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portcullis_config::{ConfigErrors, Problem};
+use portcullis_config::{Config, Upstream as UpstreamConfig};
+use portcullis_config::Route as RouteConfig;
+
+use crate::capability::kv::KvSpaces;
+use crate::capability::redis::RedisBinding;
+use crate::policy::PolicyUse;
+use crate::policy::loader::{LoadedPolicy, PolicyLoader};
+use crate::route::matcher::Matcher;
+use crate::route::{Rewrite, Route};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Upstream;
+
+/// What serves requests; immutable.
+pub struct Snapshot {
+    /// Counts the configs of this process, from 1.
+    pub revision: u64,
+    /// Most specific first.
+    pub routes: Vec<Arc<Route>>,
+    /// Names of the routes, by [`Route::index`].
+    pub route_names: Vec<Arc<str>>,
+    /// In the order of their names.
+    pub upstreams: Vec<Upstream>,
+    /// Number of policy uses in all chains.
+    pub policy_uses: usize,
+}
+
+/// What snapshots are built from, and what outlives them.
+pub struct Foundations {
+    /// Loads and prepares policies.
+    pub loader: PolicyLoader,
+    /// The policies' keys in this process.
+    pub kv: KvSpaces,
+    /// The process' metrics.
+    pub metrics: Arc<Metrics>,
+    /// Number of workers.
+    pub workers: usize,
+}
+
+impl Snapshot {
+    /// Compiles a config; all problems at once, each with its place in the file.
+    pub async fn build(config: &Config, revision: u64, foundations: &Foundations) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let redis = redis_bindings(config, foundations, &mut problems);
+        let policies = foundations.loader.load_all(config, &mut problems).await;
+        let upstreams: Vec<Upstream> =
+            config.upstreams.iter().map(|(name, upstream)| build_upstream(name, upstream, &foundations.metrics)).collect();
+        let mut policy_uses = 0;
+        let mut routes = Vec::new();
+        for (index, route) in config.routes.iter().enumerate() {
+            let site = Site { config, route, index, redis: &redis, policies: &policies, foundations };
+            let chain = site.build_chain(&mut policy_uses, &mut problems).await;
+            routes.push(site.build_route(chain));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let route_names = routes.iter().map(|route| route.name.clone()).collect();
+        // A stable sort: of equally specific routes the first in the file wins.
+        routes.sort_by(|a, b| more_specific(&a.matcher, &b.matcher));
+        let routes = routes.into_iter().map(Arc::new).collect();
+        Ok(Self { revision, routes, route_names, upstreams, policy_uses })
+    }
+}
+
+fn more_specific(a: &Matcher, b: &Matcher) -> Ordering {
+    a.specificity().cmp(&b.specificity())
+}
+
+/// One route of the config, while it is being built.
+struct Site<'a> {
+    config: &'a Config,
+    route: &'a RouteConfig,
+    index: usize,
+    redis: &'a BTreeMap<String, Arc<RedisBinding>>,
+    policies: &'a BTreeMap<String, LoadedPolicy>,
+    foundations: &'a Foundations,
+}
+
+impl Site<'_> {
+    async fn build_chain(&self, slots: &mut usize, problems: &mut Vec<Problem>) -> Vec<PolicyUse> {
+        let mut chain = Vec::new();
+        for (place, used) in self.route.policies.iter().enumerate() {
+            // A policy that could not be loaded has its own problem on the list.
+            let Some(policy) = self.policies.get(&used.policy) else { continue };
+            let capabilities = policy.capabilities(&self.route.name, self.redis, self.foundations);
+            match self.foundations.loader.prepare(policy, &used.config, capabilities).await {
+                Ok(prepared) => {
+                    let timers = self.foundations.metrics.bind_policy(&used.policy, &self.route.name, |phase| prepared.exports(phase));
+                    let (name, on_failure) = (used.policy.as_str().into(), used.on_failure);
+                    chain.push(PolicyUse { name, place, slot: *slots, on_failure, policy: prepared, timers });
+                    *slots += 1;
+                }
+                Err(errors) => problems.extend(errors.into_iter().map(|(pointer, message)| {
+                    self.config.policy_config_problem(self.index, place, &pointer, message)
+                })),
+            }
+        }
+        chain
+    }
+
+    fn build_route(&self, chain: Vec<PolicyUse>) -> Route {
+        let route = self.route;
+        Route {
+            name: route.name.as_str().into(),
+            index: self.index,
+            matcher: Matcher::from_config(&route.matches),
+            rewrite: Rewrite { strip_prefix: route.rewrite.strip_prefix.clone(), add_prefix: route.rewrite.add_prefix.clone() },
+            upstream: self.config.upstreams.keys().position(|name| *name == route.upstream).unwrap_or_default(),
+            upstream_name: route.upstream.as_str().into(),
+            deadline: route.deadline,
+            max_attempts: route.max_attempts,
+            retry_non_idempotent: route.retry_non_idempotent,
+            chain,
+        }
+    }
+}
+
+fn build_upstream(name: &str, config: &UpstreamConfig, metrics: &Metrics) -> Upstream {
+    Upstream {
+        name: name.into(),
+        endpoints: config.endpoints.clone(),
+        connect_timeout: config.timeouts.connect,
+        attempt_timeout: config.timeouts.attempt,
+        idle_timeout: config.timeouts.idle,
+        max_idle_connections: config.max_idle_connections,
+        answered: metrics.bind_attempts(name),
+    }
+}
+
+fn redis_bindings(
+    config: &Config,
+    foundations: &Foundations,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Arc<RedisBinding>> {
+    let mut bindings = BTreeMap::new();
+    for (name, binding) in &config.redis {
+        match RedisBinding::new(name, binding.url.expose(), binding.deadline, foundations.workers) {
+            Ok(binding) => drop(bindings.insert(name.clone(), Arc::new(binding))),
+            Err(error) => problems.push(config.problem(format!("redis.{name}.url"), error.to_string())),
+        }
+    }
+    bindings
+}
+
+/// The problems as the config crate prints its own.
+pub fn as_config_errors(origin: &std::path::Path, problems: Vec<Problem>) -> ConfigErrors {
+    ConfigErrors::new(origin, problems)
+}

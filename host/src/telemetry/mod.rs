@@ -1,0 +1,5 @@
+//! What the gateway tells about itself: metrics and log. Only this folder names OpenTelemetry.
+
+pub mod log;
+pub mod metrics;
+pub mod policy;

@@ -1,0 +1,153 @@
+//! Series that policies make: named under `policy.`, labelled with the policy and the route,
+//! bounded in number.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Gauge};
+
+use super::metrics::Metrics;
+
+/// Series that one use of a policy may have; records of further ones are dropped.
+const MAX_SERIES: usize = 200;
+/// Labels of one series that are kept.
+const MAX_LABELS: usize = 8;
+/// Bytes of a name or value that are kept.
+const MAX_TEXT_BYTES: usize = 128;
+
+type Labels = [(String, String)];
+
+/// The series of one use of a policy.
+pub struct PolicyCounters {
+    metrics: Arc<Metrics>,
+    policy: String,
+    route: String,
+    counters: DashMap<String, BoundCounter<f64>>,
+    gauges: DashMap<String, Gauge<f64>>,
+    histograms: DashMap<String, BoundHistogram<f64>>,
+    series: AtomicUsize,
+}
+
+impl PolicyCounters {
+    /// No series yet.
+    pub fn new(metrics: Arc<Metrics>, policy: &str, route: &str) -> Self {
+        Self {
+            metrics,
+            policy: policy.to_owned(),
+            route: route.to_owned(),
+            counters: DashMap::new(),
+            gauges: DashMap::new(),
+            histograms: DashMap::new(),
+            series: AtomicUsize::new(0),
+        }
+    }
+
+    /// Adds to a counter. What is not a positive number would make it go back, and is dropped.
+    pub fn count(&self, name: &str, by: f64, labels: &Labels) {
+        if !(by.is_finite() && by >= 0.0) {
+            return;
+        }
+        let key = series_key(name, labels);
+        if let Some(counter) = self.counters.get(&key) {
+            return counter.add(by);
+        }
+        if self.may_add_series() {
+            let counter = self.metrics.meter.f64_counter(metric_name(name)).build().bind(&self.labels(labels));
+            counter.add(by);
+            self.counters.insert(key, counter);
+        }
+    }
+
+    /// Sets a gauge.
+    pub fn gauge(&self, name: &str, value: f64, labels: &Labels) {
+        let key = series_key(name, labels);
+        if let Some(gauge) = self.gauges.get(&key) {
+            return gauge.record(value, &self.labels(labels));
+        }
+        if self.may_add_series() {
+            let gauge = self.metrics.meter.f64_gauge(metric_name(name)).build();
+            gauge.record(value, &self.labels(labels));
+            self.gauges.insert(key, gauge);
+        }
+    }
+
+    /// Records into a histogram.
+    pub fn observe(&self, name: &str, value: f64, labels: &Labels) {
+        let key = series_key(name, labels);
+        if let Some(histogram) = self.histograms.get(&key) {
+            return histogram.record(value);
+        }
+        if self.may_add_series() {
+            let histogram = self.metrics.meter.f64_histogram(metric_name(name)).build().bind(&self.labels(labels));
+            histogram.record(value);
+            self.histograms.insert(key, histogram);
+        }
+    }
+
+    fn may_add_series(&self) -> bool {
+        self.series.fetch_add(1, Ordering::Relaxed) < MAX_SERIES
+    }
+
+    fn labels(&self, labels: &Labels) -> Vec<KeyValue> {
+        let own = [
+            KeyValue::new("portcullis.policy", self.policy.clone()),
+            KeyValue::new("portcullis.route", self.route.clone()),
+        ];
+        let given = labels.iter().take(MAX_LABELS).map(|(name, value)| KeyValue::new(cut(name), cut(value)));
+        // The gateway's labels come last: they win over a policy's of the same name.
+        given.chain(own).collect()
+    }
+}
+
+fn series_key(name: &str, labels: &Labels) -> String {
+    let mut key = String::with_capacity(64);
+    key.push_str(name);
+    for (name, value) in labels.iter().take(MAX_LABELS) {
+        key.push('\0');
+        key.push_str(name);
+        key.push('\0');
+        key.push_str(value);
+    }
+    key
+}
+
+/// `policy.` and the name, in the letters that OpenTelemetry allows.
+fn metric_name(name: &str) -> String {
+    let name = cut(name);
+    let safe = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '_' { c } else { '_' });
+    std::iter::once("policy.".to_owned()).chain(safe.map(String::from)).collect()
+}
+
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(MAX_TEXT_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn a_policys_series_carry_its_name_and_are_bounded() {
+        let metrics = Arc::new(Metrics::start().unwrap());
+        let counters = PolicyCounters::new(metrics.clone(), "limit", "r");
+        for n in 0..2 * MAX_SERIES {
+            counters.count("decisions", 1.0, &[pair("n", &n.to_string())]);
+        }
+        counters.count("decisions", 2.0, &[pair("n", "0")]);
+        counters.count("decisions", -5.0, &[pair("n", "0")]);
+        let page = metrics.render().unwrap();
+        assert_eq!(page.lines().filter(|line| line.starts_with("policy_decisions_total{")).count(), MAX_SERIES);
+        let first = r#"policy_decisions_total{n="0",portcullis_policy="limit",portcullis_route="r"} 3"#;
+        assert!(page.lines().any(|line| line == first), "{page}");
+    }
+}

@@ -1,0 +1,106 @@
+//! One try: a connection, the request, the response's head, and what it means if that fails.
+
+use std::error::Error as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::Response;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::body::{RequestBody, UpstreamBody};
+use super::connection::EndpointPool;
+use crate::policy::verdict::Failure;
+
+/// Why a try brought no response.
+#[derive(Debug)]
+pub struct AttemptError {
+    /// How the field calls it.
+    pub failure: Failure,
+    /// Some of the request may have reached the endpoint.
+    pub sent: bool,
+    /// The connection had served before: the endpoint may have closed it while the request was on
+    /// its way (RFC 9112 §9.3.1), which says nothing of the endpoint's health.
+    pub reused: bool,
+    /// For the log.
+    pub detail: String,
+}
+
+/// Sends the request and waits for the response's head until `timeout` has passed.
+pub async fn send(
+    pool: &Rc<EndpointPool>,
+    request: Request<RequestBody>,
+    connect_timeout: Duration,
+    timeout: Duration,
+) -> Result<Response<UpstreamBody>, AttemptError> {
+    let deadline = Instant::now() + timeout;
+    let mut sent = false;
+    match tokio::time::timeout_at(deadline, exchange(pool, request, connect_timeout.min(timeout), &mut sent)).await {
+        Ok(ended) => ended,
+        Err(_) => Err(AttemptError {
+            failure: if sent { Failure::ResponseTimeout } else { Failure::ConnectTimeout },
+            sent,
+            reused: false,
+            detail: format!("{}: no response within {timeout:?}", pool.authority),
+        }),
+    }
+}
+
+async fn exchange(
+    pool: &Rc<EndpointPool>,
+    mut request: Request<RequestBody>,
+    connect_timeout: Duration,
+    sent: &mut bool,
+) -> Result<Response<UpstreamBody>, AttemptError> {
+    loop {
+        let (mut sender, reused) = match pool.take() {
+            Some(sender) => (sender, true),
+            None => (connect(pool, connect_timeout).await?, false),
+        };
+        *sent = true;
+        match sender.try_send_request(request).await {
+            Ok(response) => {
+                return Ok(response.map(|body: Incoming| UpstreamBody::new(body, sender, pool.clone())));
+            }
+            // The connection was closed before it took the request: nothing was sent, the next one may do.
+            Err(mut error) => match error.take_message() {
+                Some(untouched) if reused => {
+                    *sent = false;
+                    request = untouched;
+                }
+                untouched => return Err(failed(pool, &error.into_error(), untouched.is_none(), reused)),
+            },
+        }
+    }
+}
+
+async fn connect(pool: &EndpointPool, timeout: Duration) -> Result<super::connection::Sender, AttemptError> {
+    pool.connect(timeout).await.map_err(|error| AttemptError {
+        failure: error.failure,
+        sent: false,
+        reused: false,
+        detail: error.to_string(),
+    })
+}
+
+fn failed(pool: &EndpointPool, error: &hyper::Error, sent: bool, reused: bool) -> AttemptError {
+    let failure = if error.is_parse() {
+        Failure::Protocol
+    } else if error.is_incomplete_message() || error.is_closed() || is_connection_reset(error) {
+        Failure::Reset
+    } else if error.is_user() || error.is_canceled() {
+        Failure::Send
+    } else {
+        Failure::Other
+    };
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    AttemptError { failure, sent, reused, detail: format!("{}: {error}{cause}", pool.authority) }
+}
+
+fn is_connection_reset(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).is_some_and(|cause| {
+        matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
+    })
+}

@@ -1,0 +1,113 @@
+//! The bodies that pass: a request's on its way to the upstream, a response's on its way back.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::connection::{EndpointPool, Sender};
+use super::replay_body::ReplayBody;
+
+/// Anything that ends a body early.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What is sent to the upstream.
+pub enum RequestBody {
+    /// There is none.
+    Empty,
+    /// Passed on as it comes; can be sent once.
+    Stream(Incoming),
+    /// Passed on as it comes and kept, so that it can be sent again.
+    Replay(ReplayBody),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            RequestBody::Empty => Poll::Ready(None),
+            RequestBody::Stream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            RequestBody::Replay(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::Empty => true,
+            RequestBody::Stream(body) => body.is_end_stream(),
+            RequestBody::Replay(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::Empty => SizeHint::with_exact(0),
+            RequestBody::Stream(body) => body.size_hint(),
+            RequestBody::Replay(body) => body.size_hint(),
+        }
+    }
+}
+
+/// A response's body; gives its connection back when it has been read to the end.
+pub struct UpstreamBody {
+    incoming: Incoming,
+    lease: Option<(Sender, Rc<EndpointPool>)>,
+}
+
+impl UpstreamBody {
+    /// A body that came over that connection.
+    pub(super) fn new(incoming: Incoming, sender: Sender, pool: Rc<EndpointPool>) -> Self {
+        let mut body = Self { incoming, lease: Some((sender, pool)) };
+        body.give_back_at_end();
+        body
+    }
+
+    fn give_back_at_end(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some((sender, pool)) = self.lease.take() {
+            pool.give_back(sender);
+        }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = self.get_mut();
+        match ready!(Pin::new(&mut body.incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                body.give_back_at_end();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                // Whatever is left of the response must not be taken for the next one's.
+                body.lease = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                body.give_back();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,227 @@
+//! Attempts until there is an answer: the mechanism and the bounds, while policies decide.
+//!
+//! A policy may ask for another attempt; it gets one only if the request can be sent again
+//! without harm, the route's number of attempts is not used up and the deadline leaves time.
+
+use std::time::{Duration, Instant};
+
+use http::{Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+
+use super::Upstream;
+use super::attempt::{self, AttemptError};
+use super::body::{RequestBody, UpstreamBody};
+use super::replay_body::ReplaySource;
+use crate::error::GatewayError;
+use crate::exchange::{Exchange, ResponseHead, ResponseSource};
+use crate::forwarding;
+use crate::policy::chain;
+use crate::policy::verdict::{Attempt, AttemptVerdict, EndpointChoice, Failure, RetryPlan};
+use crate::wasm::Phase;
+use crate::worker::Revision;
+
+/// The body of a request, as far as attempts are concerned.
+enum Body {
+    Empty,
+    Once(Option<Incoming>),
+    Replay(ReplaySource),
+}
+
+/// What an attempt has brought.
+type Outcome = Result<Response<UpstreamBody>, AttemptError>;
+
+/// Sends the request to the route's upstream. The response's head is in the exchange, its body is returned.
+pub async fn dispatch(
+    revision: &Revision,
+    mut exchange: Box<Exchange>,
+    body: Incoming,
+) -> (Box<Exchange>, Result<UpstreamBody, GatewayError>) {
+    let route = exchange.route.clone();
+    let upstream = &revision.snapshot.upstreams[route.upstream];
+    let asked = route.chain.iter().any(|member| member.policy.exports(Phase::OnAttempt));
+    let mut body = Body::new(body, asked);
+    let mut number = 1;
+    let mut last_endpoint = None;
+    let mut plan = RetryPlan { delay: Duration::ZERO, endpoint: EndpointChoice::Any, timeout: None };
+    loop {
+        let started = Instant::now();
+        let Some((index, pool)) = revision.upstreams[route.upstream].pick(plan.endpoint, last_endpoint) else {
+            return (exchange, Err(unreachable(upstream, Failure::NoEndpoint, "no endpoint".to_owned())));
+        };
+        last_endpoint = Some(index);
+        let timeout = attempt_timeout(upstream, &exchange, &plan);
+        let outcome = attempt_once(&exchange, &mut body, |request| {
+            attempt::send(pool, request, upstream.connect_timeout, timeout)
+        })
+        .await;
+        count(revision, upstream, &outcome);
+        if !asked {
+            return finish(upstream, exchange, outcome);
+        }
+        let facts = facts(upstream, &pool.authority, &exchange, &body, number, started, &outcome);
+        let response_body = take_head(&mut exchange, outcome);
+        let (back, verdict) = chain::on_attempt(revision, exchange, &facts).await;
+        exchange = back;
+        plan = match verdict.map(|verdict| bounded(verdict, &facts, &exchange)) {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return deliver(upstream, exchange, response_body),
+            Err(error) => return (exchange, Err(error)),
+        };
+        revision.metrics.retry(&upstream.name, reason(&exchange, &facts));
+        exchange.response = None;
+        drop(response_body);
+        tokio::time::sleep(plan.delay).await;
+        number += 1;
+    }
+}
+
+impl Body {
+    fn new(body: Incoming, asked: bool) -> Self {
+        if http_body::Body::is_end_stream(&body) {
+            Body::Empty
+        } else if asked {
+            Body::Replay(ReplaySource::new(body))
+        } else {
+            Body::Once(Some(body))
+        }
+    }
+
+    fn for_attempt(&mut self) -> RequestBody {
+        match self {
+            Body::Empty => RequestBody::Empty,
+            Body::Once(body) => body.take().map_or(RequestBody::Empty, RequestBody::Stream),
+            Body::Replay(source) => RequestBody::Replay(source.next_attempt()),
+        }
+    }
+
+    fn is_replayable(&self) -> bool {
+        match self {
+            Body::Empty => true,
+            Body::Once(body) => body.is_some(),
+            Body::Replay(source) => source.is_replayable(),
+        }
+    }
+}
+
+/// One attempt; a second one at once where the endpoint had closed an idle connection just as the
+/// request came, and sending it again can do no harm.
+async fn attempt_once<F>(exchange: &Exchange, body: &mut Body, send: impl Fn(Request<RequestBody>) -> F) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
+    let outcome = send(request(exchange, body.for_attempt())).await;
+    match outcome {
+        Err(error) if error.reused && error.failure == Failure::Reset && is_idempotent(&exchange.request.method) && body.is_replayable() => {
+            send(request(exchange, body.for_attempt())).await
+        }
+        outcome => outcome,
+    }
+}
+
+fn request(exchange: &Exchange, body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = exchange.request.method.clone();
+    *request.uri_mut() = Uri::from(exchange.route.rewrite.apply(&exchange.request.target));
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = forwarding::upstream_fields(exchange);
+    request
+}
+
+fn attempt_timeout(upstream: &Upstream, exchange: &Exchange, plan: &RetryPlan) -> Duration {
+    let remaining = exchange.remaining(Instant::now());
+    upstream.attempt_timeout.min(plan.timeout.unwrap_or(Duration::MAX)).min(remaining)
+}
+
+fn count(revision: &Revision, upstream: &Upstream, outcome: &Outcome) {
+    match outcome {
+        Ok(response) => upstream.answered.answered(response.status()),
+        Err(error) => {
+            revision.metrics.attempt_failed(&upstream.name, error.failure.name());
+            tracing::debug!(upstream = &*upstream.name, failure = error.failure.name(), "attempt failed: {}", error.detail);
+        }
+    }
+}
+
+fn facts(
+    upstream: &Upstream,
+    endpoint: &std::sync::Arc<str>,
+    exchange: &Exchange,
+    body: &Body,
+    number: u32,
+    started: Instant,
+    outcome: &Outcome,
+) -> Attempt {
+    let now = Instant::now();
+    let failed = outcome.as_ref().err();
+    Attempt {
+        number,
+        upstream: upstream.name.clone(),
+        endpoint: endpoint.clone(),
+        elapsed: now - started,
+        total: now - exchange.started,
+        remaining: exchange.remaining(now),
+        sent: failed.is_none_or(|error| error.sent),
+        idempotent: is_idempotent(&exchange.request.method),
+        replayable: body.is_replayable(),
+        failure: failed.map(|error| error.failure),
+    }
+}
+
+/// The retry that the host allows of what a policy asks for.
+fn bounded(verdict: AttemptVerdict, last: &Attempt, exchange: &Exchange) -> Option<RetryPlan> {
+    let AttemptVerdict::Retry(plan) = verdict else { return None };
+    let route = &exchange.route;
+    let harmless = last.idempotent || !last.sent || route.retry_non_idempotent;
+    let allowed = last.number < route.max_attempts && last.replayable && harmless && plan.delay < last.remaining;
+    allowed.then_some(plan)
+}
+
+/// Moves the response's head into the exchange, for `on-attempt` to see.
+fn take_head(exchange: &mut Exchange, outcome: Outcome) -> Result<UpstreamBody, AttemptError> {
+    let (head, body) = outcome?.into_parts();
+    let mut headers = head.headers;
+    forwarding::remove_hop_by_hop(&mut headers);
+    exchange.response = Some(ResponseHead { source: ResponseSource::Upstream, status: head.status, headers });
+    Ok(body)
+}
+
+fn finish(
+    upstream: &Upstream,
+    mut exchange: Box<Exchange>,
+    outcome: Outcome,
+) -> (Box<Exchange>, Result<UpstreamBody, GatewayError>) {
+    let body = take_head(&mut exchange, outcome);
+    deliver(upstream, exchange, body)
+}
+
+fn deliver(
+    upstream: &Upstream,
+    exchange: Box<Exchange>,
+    body: Result<UpstreamBody, AttemptError>,
+) -> (Box<Exchange>, Result<UpstreamBody, GatewayError>) {
+    let result = body.map_err(|error| {
+        if exchange.remaining(Instant::now()).is_zero() {
+            GatewayError::DeadlineExceeded { upstream: upstream.name.clone() }
+        } else {
+            unreachable(upstream, error.failure, error.detail)
+        }
+    });
+    (exchange, result)
+}
+
+fn unreachable(upstream: &Upstream, failure: Failure, detail: String) -> GatewayError {
+    GatewayError::Upstream { upstream: upstream.name.clone(), failure, detail }
+}
+
+fn reason(exchange: &Exchange, facts: &Attempt) -> String {
+    match (&exchange.response, facts.failure) {
+        (Some(response), _) => response.status.as_u16().to_string(),
+        (None, Some(failure)) => failure.name().to_owned(),
+        (None, None) => "none".to_owned(),
+    }
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE)
+}

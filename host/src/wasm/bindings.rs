@@ -1,0 +1,30 @@
+//! The contract in `wit/` as Rust: generated, nothing by hand.
+//!
+//! Reads and edits are plain calls; what may wait (Redis) is async on the host's side, while the
+//! guest sees an ordinary function. A host function's error is a trap, which costs the guest its
+//! store and the host nothing.
+
+#![expect(
+    missing_docs,
+    clippy::semicolon_if_nothing_returned,
+    reason = "generated from wit/, where the documentation stands"
+)]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "everything",
+    imports: {
+        "portcullis:capability/redis.get": async | trappable,
+        "portcullis:capability/redis.set": async | trappable,
+        "portcullis:capability/redis.delete": async | trappable,
+        "portcullis:capability/redis.increment": async | trappable,
+        "portcullis:capability/redis.eval": async | trappable,
+        "portcullis:capability/outcall.send": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+    with: {
+        "portcullis:policy/http.exchange": crate::wasm::state::ExchangeHandle,
+        "portcullis:policy/http.response": crate::wasm::state::ResponseHandle,
+    },
+});

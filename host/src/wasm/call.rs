@@ -1,0 +1,198 @@
+//! One hook of one policy: lend the exchange, call, take it back, say what happened.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Resource;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
+
+use super::Phase;
+use super::bindings::exports::portcullis::policy::{on_attempt as guest_attempt, on_request, on_response};
+use super::bindings::portcullis::policy::http::LocalResponse as GuestResponse;
+use super::fault::Fault;
+use super::policy::Policy;
+use super::sandbox::{Sandbox, SandboxPool};
+use super::state::THE_ONE;
+use crate::exchange::{Exchange, LocalResponse};
+use crate::policy::edit::local_response;
+use crate::policy::verdict::{Attempt, AttemptVerdict, EndpointChoice, Failure, RequestVerdict, ResponseVerdict, RetryPlan};
+
+/// Where a hook is run: the worker, its idle instances, the policy's place in the chain.
+pub struct Seat<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// This worker's idle instances of this use.
+    pub pool: &'a SandboxPool,
+    /// The worker's number.
+    pub worker: usize,
+    /// The policy's place in its chain.
+    pub place: usize,
+}
+
+/// The exchange comes back whatever happened.
+pub type Ended<V> = (Box<Exchange>, Result<V, Fault>);
+
+type HookResult<V> = wasmtime::Result<Result<V, String>>;
+
+/// Asks `on-request`.
+pub async fn on_request(seat: &Seat<'_>, exchange: Box<Exchange>) -> Ended<RequestVerdict> {
+    let (exchange, answer) = run(seat, exchange, Phase::OnRequest, async |policy, sandbox| {
+        let instance = sandbox.instance(policy).await?;
+        let guest = loaded(&mut sandbox.guests.on_request, || {
+            let indices = policy.hooks.on_request.as_ref().ok_or_else(not_exported)?;
+            indices.load(&mut sandbox.store, &instance)
+        })?;
+        guest.call_on_request(&mut sandbox.store, Resource::new_borrow(THE_ONE)).await
+    })
+    .await;
+    let verdict = answer.and_then(|verdict| match verdict {
+        on_request::Verdict::Next => Ok(RequestVerdict::Next),
+        on_request::Verdict::Respond(response) => checked(response).map(RequestVerdict::Respond),
+    });
+    (exchange, verdict)
+}
+
+/// Asks `on-response`; the exchange has a response.
+pub async fn on_response(seat: &Seat<'_>, exchange: Box<Exchange>) -> Ended<ResponseVerdict> {
+    let (exchange, answer) = run(seat, exchange, Phase::OnResponse, async |policy, sandbox| {
+        let instance = sandbox.instance(policy).await?;
+        let guest = loaded(&mut sandbox.guests.on_response, || {
+            let indices = policy.hooks.on_response.as_ref().ok_or_else(not_exported)?;
+            indices.load(&mut sandbox.store, &instance)
+        })?;
+        let (lent, response) = (Resource::new_borrow(THE_ONE), Resource::new_borrow(THE_ONE));
+        guest.call_on_response(&mut sandbox.store, lent, response).await
+    })
+    .await;
+    let verdict = answer.and_then(|verdict| match verdict {
+        on_response::Verdict::Next => Ok(ResponseVerdict::Next),
+        on_response::Verdict::Replace(response) => checked(response).map(ResponseVerdict::Replace),
+    });
+    (exchange, verdict)
+}
+
+/// Asks `on-attempt`; the exchange has a response unless the attempt failed.
+pub async fn on_attempt(seat: &Seat<'_>, exchange: Box<Exchange>, last: &Attempt) -> Ended<AttemptVerdict> {
+    let facts = guest_facts(last);
+    let answered = exchange.response.is_some();
+    let (exchange, answer) = run(seat, exchange, Phase::OnAttempt, async |policy, sandbox| {
+        let instance = sandbox.instance(policy).await?;
+        let guest = loaded(&mut sandbox.guests.on_attempt, || {
+            let indices = policy.hooks.on_attempt.as_ref().ok_or_else(not_exported)?;
+            indices.load(&mut sandbox.store, &instance)
+        })?;
+        let response = answered.then(|| Resource::new_borrow(THE_ONE));
+        guest.call_on_attempt(&mut sandbox.store, Resource::new_borrow(THE_ONE), &facts, response).await
+    })
+    .await;
+    (exchange, answer.map(host_verdict))
+}
+
+/// The frame of every hook: a sandbox, the exchange lent to it, its time, and the clean-up.
+async fn run<V>(
+    seat: &Seat<'_>,
+    exchange: Box<Exchange>,
+    phase: Phase,
+    hook: impl AsyncFnOnce(&Policy, &mut Sandbox) -> HookResult<V>,
+) -> Ended<V> {
+    let time = seat.policy.time.min(exchange.remaining(Instant::now()));
+    let mut sandbox = seat.pool.take().unwrap_or_else(|| Sandbox::new(seat.policy, seat.worker, seat.place));
+    sandbox.store.data_mut().lend(exchange, phase);
+    let ended = tokio::time::timeout(time, hook(seat.policy, &mut sandbox)).await;
+    let state = sandbox.store.data_mut();
+    let refused_memory = state.limiter.refused;
+    let mut exchange = state.take_back().expect("only take_back takes the lent exchange, and it is called once");
+    match classify(ended, time, refused_memory) {
+        Ok(answer) => {
+            exchange.commit(seat.place);
+            seat.pool.give_back(seat.policy, sandbox);
+            (exchange, Ok(answer))
+        }
+        Err(fault) => {
+            exchange.discard_edits();
+            // An error that the guest answered in good order leaves its store usable, but a guest
+            // that is in doubt is not used again.
+            drop(sandbox);
+            (exchange, Err(fault))
+        }
+    }
+}
+
+fn classify<V>(
+    ended: Result<HookResult<V>, tokio::time::error::Elapsed>,
+    time: Duration,
+    refused_memory: bool,
+) -> Result<V, Fault> {
+    match ended {
+        Ok(Ok(Ok(answer))) => Ok(answer),
+        Ok(Ok(Err(message))) => Err(Fault::Error(message)),
+        Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(Fault::Overloaded(format!("{error:#}"))),
+        Ok(Err(error)) if refused_memory || error.downcast_ref() == Some(&Trap::AllocationTooLarge) => {
+            Err(Fault::Memory(format!("{error:#}")))
+        }
+        Ok(Err(error)) => Err(Fault::Trap(format!("{error:#}"))),
+        Err(_) => Err(Fault::Deadline(time)),
+    }
+}
+
+/// The hook's function in this instance, looked up once.
+fn loaded<G>(slot: &mut Option<G>, load: impl FnOnce() -> wasmtime::Result<G>) -> wasmtime::Result<&G> {
+    if slot.is_none() {
+        *slot = Some(load()?);
+    }
+    slot.as_ref().ok_or_else(not_exported)
+}
+
+fn not_exported() -> wasmtime::Error {
+    wasmtime::format_err!("the hook is not exported")
+}
+
+fn checked(response: GuestResponse) -> Result<LocalResponse, Fault> {
+    local_response(response.status, response.headers, response.body)
+        .map_err(|error| Fault::Error(format!("its response can't be sent: {error}")))
+}
+
+fn guest_facts(last: &Attempt) -> guest_attempt::Attempt {
+    let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+    guest_attempt::Attempt {
+        number: last.number,
+        upstream: last.upstream.to_string(),
+        endpoint: last.endpoint.to_string(),
+        elapsed_ms: millis(last.elapsed),
+        total_ms: millis(last.total),
+        remaining_ms: Some(millis(last.remaining)),
+        sent: last.sent,
+        idempotent: last.idempotent,
+        replayable: last.replayable,
+        failure: last.failure.map(guest_failure),
+    }
+}
+
+fn guest_failure(failure: Failure) -> guest_attempt::Failure {
+    match failure {
+        Failure::NoEndpoint => guest_attempt::Failure::NoEndpoint,
+        Failure::Dns => guest_attempt::Failure::Dns,
+        Failure::ConnectRefused => guest_attempt::Failure::ConnectRefused,
+        Failure::ConnectTimeout => guest_attempt::Failure::ConnectTimeout,
+        Failure::Send => guest_attempt::Failure::Send,
+        Failure::Reset => guest_attempt::Failure::Reset,
+        Failure::ResponseTimeout => guest_attempt::Failure::ResponseTimeout,
+        Failure::Protocol => guest_attempt::Failure::Protocol,
+        Failure::Other => guest_attempt::Failure::Other,
+    }
+}
+
+fn host_verdict(verdict: guest_attempt::Verdict) -> AttemptVerdict {
+    match verdict {
+        guest_attempt::Verdict::Abstain => AttemptVerdict::Abstain,
+        guest_attempt::Verdict::Deliver => AttemptVerdict::Deliver,
+        guest_attempt::Verdict::Retry(plan) => AttemptVerdict::Retry(RetryPlan {
+            delay: Duration::from_millis(plan.delay_ms.into()),
+            endpoint: match plan.endpoint {
+                guest_attempt::EndpointChoice::Any => EndpointChoice::Any,
+                guest_attempt::EndpointChoice::OtherEndpoint => EndpointChoice::Other,
+                guest_attempt::EndpointChoice::Same => EndpointChoice::Same,
+            },
+            timeout: plan.try_timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+        }),
+    }
+}

@@ -1,0 +1,208 @@
+//! The contract's `http` interface: a sandbox's view of the exchange that is lent to it.
+
+use http::HeaderMap;
+use http::header::HeaderName;
+use wasmtime::component::Resource;
+
+use super::Phase;
+use super::bindings::portcullis::policy::http::{
+    BodyError, EditError as GuestEditError, FieldOp, Head, Host, HostExchange, HostResponse, ResponseSource,
+};
+use super::state::{ExchangeHandle, HostState, ResponseHandle};
+use crate::exchange;
+use crate::policy::edit::{EditError, FieldEdit, Side, editable_name, field_value};
+
+type Fields = Vec<(String, Vec<u8>)>;
+type Edited = wasmtime::Result<Result<(), GuestEditError>>;
+
+impl Host for HostState {}
+
+impl HostExchange for HostState {
+    fn id(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange()?.id.clone())
+    }
+
+    fn attribute(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.exchange()?.attribute(&name))
+    }
+
+    fn head(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Head> {
+        let request = &self.exchange()?.request;
+        Ok(Head {
+            method: request.method.as_str().to_owned(),
+            scheme: "http".to_owned(),
+            authority: first_value(&request.headers, "host").unwrap_or_default(),
+            path_with_query: request.target.as_str().to_owned(),
+        })
+    }
+
+    fn header(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(first_value(&self.exchange()?.request.headers, &name))
+    }
+
+    fn header_values(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(values(&self.exchange()?.request.headers, &name))
+    }
+
+    fn headers(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Fields> {
+        Ok(all_fields(&self.exchange()?.request.headers))
+    }
+
+    fn edit_headers(&mut self, _: Resource<ExchangeHandle>, ops: Vec<FieldOp>) -> Edited {
+        if self.phase != Some(Phase::OnRequest) {
+            return Ok(Err(GuestEditError::TooLate));
+        }
+        Ok(stage_fields(self.exchange()?, Side::Request, ops))
+    }
+
+    fn set_head(&mut self, _: Resource<ExchangeHandle>, head: Head) -> Edited {
+        if self.phase != Some(Phase::OnRequest) {
+            return Ok(Err(GuestEditError::TooLate));
+        }
+        let staged = self.exchange()?.edits.head(&head.method, &head.authority, &head.path_with_query);
+        Ok(staged.map_err(Into::into))
+    }
+
+    fn set_upstream(&mut self, _: Resource<ExchangeHandle>, name: String) -> Edited {
+        Ok(Err(GuestEditError::Forbidden(format!("upstream {name:?} is not granted"))))
+    }
+
+    fn read_body(&mut self, _: Resource<ExchangeHandle>, _limit: u32) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
+        Ok(Err(BodyError::NotGranted))
+    }
+
+    fn replace_body(&mut self, _: Resource<ExchangeHandle>, _body: Vec<u8>) -> Edited {
+        Ok(Err(GuestEditError::Forbidden("the request's body is not granted".into())))
+    }
+
+    fn get_state(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Option<Vec<u8>>> {
+        let place = self.place;
+        let exchange = self.exchange()?;
+        Ok(exchange.edits.staged_state().or_else(|| exchange.state(place)).map(<[u8]>::to_vec))
+    }
+
+    fn set_state(&mut self, _: Resource<ExchangeHandle>, value: Vec<u8>) -> wasmtime::Result<()> {
+        // The contract gives this function no error to answer with: too much state is a fault.
+        self.exchange()?.edits.state(value).map_err(|error| wasmtime::format_err!("set-state: {error}"))
+    }
+
+    fn get_shared(&mut self, _: Resource<ExchangeHandle>, key: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.exchange()?.shared(&key).map(str::to_owned))
+    }
+
+    fn set_shared(&mut self, _: Resource<ExchangeHandle>, key: String, value: String) -> Edited {
+        Ok(self.exchange()?.edits.share(key, value).map_err(Into::into))
+    }
+
+    fn drop(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl HostResponse for HostState {
+    fn source(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<ResponseSource> {
+        Ok(match &self.response()?.source {
+            exchange::ResponseSource::Upstream => ResponseSource::Upstream,
+            exchange::ResponseSource::Gateway(code) => ResponseSource::Gateway((*code).to_owned()),
+            exchange::ResponseSource::Policy(name) => ResponseSource::Policy(name.to_string()),
+        })
+    }
+
+    fn status(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<u16> {
+        Ok(self.response()?.status.as_u16())
+    }
+
+    fn header(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(first_value(&self.response()?.headers, &name))
+    }
+
+    fn header_values(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(values(&self.response()?.headers, &name))
+    }
+
+    fn headers(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<Fields> {
+        Ok(all_fields(&self.response()?.headers))
+    }
+
+    fn set_status(&mut self, _: Resource<ResponseHandle>, status: u16) -> Edited {
+        if self.phase != Some(Phase::OnResponse) {
+            return Ok(Err(GuestEditError::TooLate));
+        }
+        Ok(self.exchange()?.edits.status(status).map_err(Into::into))
+    }
+
+    fn edit_headers(&mut self, _: Resource<ResponseHandle>, ops: Vec<FieldOp>) -> Edited {
+        if self.phase != Some(Phase::OnResponse) {
+            return Ok(Err(GuestEditError::TooLate));
+        }
+        Ok(stage_fields(self.exchange()?, Side::Response, ops))
+    }
+
+    fn read_body(&mut self, _: Resource<ResponseHandle>, _limit: u32) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
+        Ok(Err(BodyError::NotGranted))
+    }
+
+    fn replace_body(&mut self, _: Resource<ResponseHandle>, _body: Vec<u8>) -> Edited {
+        Ok(Err(GuestEditError::Forbidden("the response's body is not granted".into())))
+    }
+
+    fn drop(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl HostState {
+    fn response(&mut self) -> wasmtime::Result<&mut exchange::ResponseHead> {
+        match &mut self.exchange()?.response {
+            Some(response) => Ok(response),
+            None => Err(wasmtime::format_err!("no response is lent to this call")),
+        }
+    }
+}
+
+impl From<EditError> for GuestEditError {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::TooLate => GuestEditError::TooLate,
+            EditError::Forbidden(what) => GuestEditError::Forbidden(what),
+            EditError::Invalid(what) => GuestEditError::Invalid(what),
+        }
+    }
+}
+
+/// Stages a batch, all or nothing up to the first that is refused: nothing is applied before the
+/// hook ends, and a policy that ignores the error keeps what came before.
+fn stage_fields(exchange: &mut exchange::Exchange, side: Side, ops: Vec<FieldOp>) -> Result<(), GuestEditError> {
+    for op in ops {
+        let edit = match op {
+            FieldOp::Set((name, value)) => {
+                let name = editable_name(&name)?;
+                let value = field_value(&name, &value)?;
+                FieldEdit::Set(name, value)
+            }
+            FieldOp::Append((name, value)) => {
+                let name = editable_name(&name)?;
+                let value = field_value(&name, &value)?;
+                FieldEdit::Append(name, value)
+            }
+            FieldOp::Remove(name) => FieldEdit::Remove(editable_name(&name)?),
+        };
+        exchange.edits.field(side, edit)?;
+    }
+    Ok(())
+}
+
+fn first_value(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+fn values(headers: &HeaderMap, name: &str) -> Vec<Vec<u8>> {
+    match HeaderName::from_bytes(name.as_bytes()) {
+        Ok(name) => headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn all_fields(headers: &HeaderMap) -> Fields {
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}

@@ -1,0 +1,40 @@
+//! Policies as the host sees them: sandboxes that answer hooks.
+//!
+//! Only this folder and `capability/` know wasmtime. The rest of the gateway gives an exchange
+//! to a [`Policy`]'s hook and gets it back with a verdict or a [`Fault`], whatever the guest did.
+
+pub mod bindings;
+pub mod call;
+pub mod component;
+pub mod engine;
+pub mod exchange_host;
+pub mod fault;
+pub mod linker;
+pub mod policy;
+pub mod sandbox;
+pub mod state;
+
+/// A point in a request's life at which policies are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Before the request goes to an upstream.
+    OnRequest,
+    /// After each attempt.
+    OnAttempt,
+    /// Before the response goes to the client.
+    OnResponse,
+}
+
+impl Phase {
+    /// All phases, in the order of a request's life.
+    pub const ALL: [Phase; 3] = [Phase::OnRequest, Phase::OnAttempt, Phase::OnResponse];
+
+    /// The word of the contract, also in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::OnRequest => "on-request",
+            Phase::OnAttempt => "on-attempt",
+            Phase::OnResponse => "on-response",
+        }
+    }
+}

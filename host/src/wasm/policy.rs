@@ -1,0 +1,161 @@
+//! A policy that is ready to serve one use of it: checked, configured, compiled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_config::Isolation;
+use wasmtime::Store;
+use wasmtime::component::{Component, InstancePre};
+use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
+
+use super::bindings::exports::portcullis::policy::{lifecycle, on_attempt, on_request, on_response};
+use super::component::PolicyComponent;
+use super::engine::Engines;
+use super::linker;
+use super::sandbox::{LIFECYCLE_TIME, lifecycle_store};
+use super::state::HostState;
+use super::{Phase, fault::Fault};
+use crate::capability::Capabilities;
+
+/// One use of a policy: its component with this use's config, ready to be instantiated.
+pub struct Policy {
+    pub(super) pre: InstancePre<HostState>,
+    pub(super) hooks: HookIndices,
+    pub(super) capabilities: Arc<Capabilities>,
+    /// Whether instances may live beyond one hook.
+    pub isolation: Isolation,
+    /// Time that one hook may take, host calls included.
+    pub time: Duration,
+    pub(super) memory_bytes: usize,
+    /// Given to `configure` of each new instance; `None` where the config is in the snapshot.
+    pub(super) config: Option<ConfigureEach>,
+}
+
+/// Where the hooks are among the component's exports; `None` where one is not exported.
+pub(super) struct HookIndices {
+    pub(super) on_request: Option<on_request::GuestIndices>,
+    pub(super) on_attempt: Option<on_attempt::GuestIndices>,
+    pub(super) on_response: Option<on_response::GuestIndices>,
+}
+
+/// For components whose state can't be kept: each instance is configured before its first hook.
+pub(super) struct ConfigureEach {
+    pub(super) indices: lifecycle::GuestIndices,
+    pub(super) config: String,
+}
+
+/// How a use is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Running {
+    /// Fresh instance for each hook, or instances that are used again.
+    pub isolation: Isolation,
+    /// Time that one hook may take.
+    pub time: Duration,
+    /// Linear memory that one instance may have.
+    pub memory_bytes: usize,
+}
+
+/// Why a use of a policy can't be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The config is wrong: JSON Pointer and message of each problem.
+    #[error("{} problem(s) in the policy's config", .0.len())]
+    Config(Vec<(String, String)>),
+    /// `configure` did not end well.
+    #[error("configure: {0}")]
+    Configure(String),
+    /// The host could not compile or link it.
+    #[error("{0:#}")]
+    Compile(#[from] wasmtime::Error),
+}
+
+impl Policy {
+    /// Checks `config` against the policy's schema and by its own `configure`, and keeps the
+    /// configured state, so that no instance parses the config again.
+    pub async fn prepare(
+        engines: &Engines,
+        component: &PolicyComponent,
+        config: &serde_json::Value,
+        capabilities: Arc<Capabilities>,
+        running: Running,
+    ) -> Result<Self, PrepareError> {
+        check_schema(component.manifest.config_schema.as_ref(), config)?;
+        let config = config.to_string();
+        let snapshot = configure(engines, component, &config).await?;
+        let compiled = Component::new(&engines.serving, snapshot.as_deref().unwrap_or(&component.bytes))?;
+        // The pages of the image are copied on write; made here, so that no request waits for it.
+        compiled.initialize_copy_on_write_image()?;
+        let pre = linker::build(&engines.serving)?.instantiate_pre(&compiled)?;
+        let config = match snapshot {
+            Some(_) => None,
+            None => Some(ConfigureEach { indices: lifecycle::GuestIndices::new(&pre)?, config }),
+        };
+        Ok(Self {
+            hooks: HookIndices::find(&pre, &component.hooks)?,
+            pre,
+            capabilities,
+            isolation: running.isolation,
+            time: running.time,
+            memory_bytes: running.memory_bytes,
+            config,
+        })
+    }
+
+    /// Whether the policy wants to be asked at this phase.
+    pub fn exports(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::OnRequest => self.hooks.on_request.is_some(),
+            Phase::OnAttempt => self.hooks.on_attempt.is_some(),
+            Phase::OnResponse => self.hooks.on_response.is_some(),
+        }
+    }
+}
+
+impl HookIndices {
+    fn find(pre: &InstancePre<HostState>, hooks: &[Phase]) -> wasmtime::Result<Self> {
+        let exports = |phase| hooks.contains(&phase);
+        Ok(Self {
+            on_request: exports(Phase::OnRequest).then(|| on_request::GuestIndices::new(pre)).transpose()?,
+            on_attempt: exports(Phase::OnAttempt).then(|| on_attempt::GuestIndices::new(pre)).transpose()?,
+            on_response: exports(Phase::OnResponse).then(|| on_response::GuestIndices::new(pre)).transpose()?,
+        })
+    }
+}
+
+fn check_schema(schema: Option<&serde_json::Value>, config: &serde_json::Value) -> Result<(), PrepareError> {
+    let Some(schema) = schema else { return Ok(()) };
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| PrepareError::Configure(format!("the policy's config-schema is no JSON Schema: {error}")))?;
+    let problems: Vec<_> = validator
+        .iter_errors(config)
+        .map(|error| (error.instance_path().to_string(), error.to_string()))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(PrepareError::Config(problems)) }
+}
+
+/// Runs `configure` once; the component with the state that it left, or `None` where that can't be had.
+async fn configure(engines: &Engines, component: &PolicyComponent, config: &str) -> Result<Option<Vec<u8>>, PrepareError> {
+    let pre = component.lifecycle_linker.instantiate_pre(&component.lifecycle)?;
+    let indices = lifecycle::GuestIndices::new(&pre)?;
+    let mut store: Store<HostState> = lifecycle_store(&engines.lifecycle, Capabilities::none());
+    let call = async {
+        let instance = pre.instantiate_async(&mut store).await?;
+        let guest = indices.load(&mut store, &instance)?;
+        let answer = guest.call_configure(&mut store, config).await?;
+        Ok::<_, wasmtime::Error>((instance, answer))
+    };
+    let (instance, answer) = match tokio::time::timeout(LIFECYCLE_TIME, call).await {
+        Ok(ended) => ended.map_err(|error| PrepareError::Configure(Fault::Trap(format!("{error:#}")).to_string()))?,
+        Err(_) => return Err(PrepareError::Configure(Fault::Deadline(LIFECYCLE_TIME).to_string())),
+    };
+    if let Err(problems) = answer {
+        return Err(PrepareError::Config(problems.into_iter().map(|problem| (problem.path, problem.message)).collect()));
+    }
+    if !component.snapshots {
+        return Ok(None);
+    }
+    let wizer = Wizer::new();
+    let (context, _) = wizer.instrument_component(&component.bytes)?;
+    let mut configured = WasmtimeWizerComponent { store: &mut store, instance };
+    Ok(Some(wizer.snapshot_component(&context, &mut configured).await?))
+}

@@ -1,0 +1,142 @@
+//! What a sandbox's store holds: the exchange that is lent to it, its grants, its limits.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, StoreContextMut};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::Phase;
+use crate::capability::Capabilities;
+use crate::exchange::Exchange;
+
+/// Stands for the exchange that is lent to the sandbox; there is one at most, so the handle's
+/// number carries nothing.
+#[derive(Debug)]
+pub enum ExchangeHandle {}
+
+/// Stands for that exchange's response.
+#[derive(Debug)]
+pub enum ResponseHandle {}
+
+/// Number of the one exchange and the one response of a call.
+pub const THE_ONE: u32 = 0;
+
+/// Tables of one instance may hold this many elements; Rust guests need a few hundred.
+const MAX_TABLE_ELEMENTS: usize = 20_000;
+/// Core instances, memories and tables of one store: a component with its shims needs 3, 1 and 2.
+const MAX_PARTS: usize = 16;
+
+/// The data of one sandbox's store.
+pub struct HostState {
+    /// Names and grants of the policy use.
+    pub capabilities: Arc<Capabilities>,
+    /// The worker in whose thread the sandbox runs.
+    pub worker: usize,
+    /// Place of the policy in its chain.
+    pub place: usize,
+    /// Which hook is running, `None` during lifecycle calls: then nothing granted is to be had.
+    pub phase: Option<Phase>,
+    /// Enforces `limits.memory`.
+    pub limiter: MemoryLimiter,
+    exchange: Option<Box<Exchange>>,
+    wasi: Option<Box<InertWasi>>,
+}
+
+impl HostState {
+    /// State of a new sandbox.
+    pub fn new(capabilities: Arc<Capabilities>, worker: usize, place: usize, memory_bytes: usize) -> Self {
+        Self {
+            capabilities,
+            worker,
+            place,
+            phase: None,
+            limiter: MemoryLimiter { memory_bytes, refused: false },
+            exchange: None,
+            wasi: None,
+        }
+    }
+
+    /// Lends the exchange to the hook that is about to run.
+    pub fn lend(&mut self, exchange: Box<Exchange>, phase: Phase) {
+        self.exchange = Some(exchange);
+        self.phase = Some(phase);
+        self.limiter.refused = false;
+    }
+
+    /// Takes the exchange back.
+    pub fn take_back(&mut self) -> Option<Box<Exchange>> {
+        self.phase = None;
+        self.exchange.take()
+    }
+
+    /// The lent exchange. A handle that a guest has kept beyond its call can't exist (it is a
+    /// borrow), so that an error here is a defect of the host; it costs a trap, not the process.
+    pub fn exchange(&mut self) -> wasmtime::Result<&mut Exchange> {
+        match &mut self.exchange {
+            Some(exchange) => Ok(exchange),
+            None => Err(wasmtime::format_err!("no exchange is lent to this call")),
+        }
+    }
+}
+
+/// Bounds what an instance may allocate.
+#[derive(Debug)]
+pub struct MemoryLimiter {
+    memory_bytes: usize,
+    /// The guest asked for more than it may have; tells a trap by memory from other traps.
+    pub refused: bool,
+}
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let allowed = desired <= self.memory_bytes;
+        self.refused |= !allowed;
+        Ok(allowed)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let allowed = desired <= MAX_TABLE_ELEMENTS;
+        self.refused |= !allowed;
+        Ok(allowed)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        MAX_PARTS
+    }
+}
+
+/// WASI without a world: clocks, random numbers and a stdio that goes nowhere. Toolchains link it
+/// whether the policy uses it or not.
+struct InertWasi {
+    context: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for HostState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = self
+            .wasi
+            .get_or_insert_with(|| Box::new(InertWasi { context: WasiCtx::builder().build(), table: ResourceTable::new() }));
+        WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
+    }
+}
+
+/// Sets a store's limits; called once for each store.
+pub fn bound_store(mut store: StoreContextMut<'_, HostState>) {
+    store.set_hostcall_fuel(MAX_HOSTCALL_BYTES);
+    store.set_max_component_handles(MAX_HANDLES);
+}
+
+/// Bytes that a guest may hand to the host in one call: a whole answer of a policy fits.
+const MAX_HOSTCALL_BYTES: usize = 4 << 20;
+/// Handles that a guest may own: today's contract lends two.
+const MAX_HANDLES: usize = 64;

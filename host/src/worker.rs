@@ -1,0 +1,138 @@
+//! One share-nothing worker: a thread, its runtime, its own connections and policy instances.
+//!
+//! The only things that workers share are immutable (a snapshot) or made for it (kv, counters).
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::snapshot::Snapshot;
+use crate::telemetry::metrics::{Metrics, RouteSlots};
+use crate::upstream::connection::EndpointPool;
+use crate::upstream::{Upstream, UpstreamPools};
+use crate::wasm::sandbox::SandboxPool;
+
+/// How often connections that have been idle too long are looked for.
+const IDLE_CHECK: Duration = Duration::from_secs(5);
+
+/// What the control side changes and workers read.
+pub struct Shared {
+    /// The config that serves, compiled.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// The process' metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A worker's own state.
+pub struct Worker {
+    number: usize,
+    shared: Arc<Shared>,
+    current: RefCell<Rc<Revision>>,
+    pools: RefCell<HashMap<String, Rc<EndpointPool>>>,
+    id_prefix: u64,
+    next_id: Cell<u64>,
+}
+
+/// A snapshot with what this worker keeps for it.
+pub struct Revision {
+    /// The config, compiled.
+    pub snapshot: Arc<Snapshot>,
+    /// Connections, in the order of the snapshot's upstreams.
+    pub upstreams: Vec<UpstreamPools>,
+    /// Idle policy instances, in the order of the snapshot's policy uses.
+    pub sandboxes: Vec<SandboxPool>,
+    /// Histograms, in the order of the snapshot's routes.
+    pub slots: Vec<RouteSlots>,
+    /// For requests that no route matched.
+    pub unrouted: RouteSlots,
+    /// The process' metrics.
+    pub metrics: Arc<Metrics>,
+    /// The worker's number.
+    pub worker: usize,
+}
+
+impl Worker {
+    /// A worker that serves the present snapshot.
+    pub fn new(number: usize, shared: Arc<Shared>) -> Self {
+        let pools = RefCell::default();
+        let first = Rc::new(revision(number, &shared, shared.snapshot.load_full(), &pools));
+        Self { number, current: RefCell::new(first), shared, pools, id_prefix: rand::random(), next_id: Cell::new(0) }
+    }
+
+    /// The present revision; a request keeps the one that it began with.
+    pub fn revision(&self) -> Rc<Revision> {
+        let latest = self.shared.snapshot.load();
+        if !Arc::ptr_eq(&latest, &self.current.borrow().snapshot) {
+            let next = revision(self.number, &self.shared, Arc::clone(&latest), &self.pools);
+            *self.current.borrow_mut() = Rc::new(next);
+        }
+        self.current.borrow().clone()
+    }
+
+    /// The process' metrics.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.shared.metrics.clone()
+    }
+
+    /// 32 hexadecimal digits that no other exchange has: 64 random bits of the worker, and a count.
+    pub fn next_id(&self) -> String {
+        let id = self.next_id.get();
+        self.next_id.set(id.wrapping_add(1));
+        format!("{:016x}{id:016x}", self.id_prefix)
+    }
+
+    /// Closes connections that have been idle too long; runs as long as the worker.
+    pub async fn keep_tidy(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(IDLE_CHECK).await;
+            for pool in self.pools.borrow().values() {
+                pool.close_idle();
+            }
+        }
+    }
+}
+
+fn revision(
+    worker: usize,
+    shared: &Shared,
+    snapshot: Arc<Snapshot>,
+    pools: &RefCell<HashMap<String, Rc<EndpointPool>>>,
+) -> Revision {
+    let mut kept = pools.borrow_mut();
+    let mut next = HashMap::new();
+    let upstreams = snapshot.upstreams.iter().map(|upstream| upstream_pools(upstream, worker, &mut kept, &mut next)).collect();
+    // What no upstream names any more is dropped, and closes when its last exchange has ended.
+    *kept = next;
+    Revision {
+        upstreams,
+        sandboxes: (0..snapshot.policy_uses).map(|_| SandboxPool::default()).collect(),
+        slots: snapshot.route_names.iter().map(|name| RouteSlots::new(name)).collect(),
+        unrouted: RouteSlots::new("(none)"),
+        metrics: shared.metrics.clone(),
+        worker,
+        snapshot,
+    }
+}
+
+/// Pools of one upstream, taken over from the last revision where nothing about them changed.
+fn upstream_pools(
+    upstream: &Upstream,
+    worker: usize,
+    kept: &mut HashMap<String, Rc<EndpointPool>>,
+    next: &mut HashMap<String, Rc<EndpointPool>>,
+) -> UpstreamPools {
+    let (max_idle, idle_timeout) = (upstream.max_idle_connections, upstream.idle_timeout);
+    let endpoints = upstream.endpoints.iter().map(|endpoint| {
+        let key = format!("{} {} {max_idle} {idle_timeout:?}", upstream.name, endpoint.authority());
+        let pool = kept
+            .remove(&key)
+            .unwrap_or_else(|| Rc::new(EndpointPool::new(endpoint.clone(), max_idle, idle_timeout)));
+        next.insert(key, pool.clone());
+        pool
+    });
+    UpstreamPools::new(endpoints.collect(), worker)
+}

@@ -1,0 +1,178 @@
+//! A gateway, an upstream, a client: each in a line, so that tests read as sentences.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use portcullis::server::{self, Running};
+use portcullis::wasm::engine::Engines;
+use tokio::net::TcpStream;
+
+/// One pair of engines for all tests of the process: each reserves terabytes of addresses.
+fn engines() -> Arc<Engines> {
+    static ENGINES: OnceLock<Arc<Engines>> = OnceLock::new();
+    ENGINES.get_or_init(|| Arc::new(Engines::start(Some(&cache())).unwrap())).clone()
+}
+
+/// Compiled components are kept between runs of the tests.
+pub(crate) fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
+}
+
+/// The path of a built component, such as `fixtures/probe` or `require-header`.
+pub(crate) fn component(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/policies").join(format!("{name}.wasm"));
+    assert!(path.exists(), "{} is missing: run `make policies`", path.display());
+    path
+}
+
+/// A gateway on a free port.
+pub(crate) struct TestGateway {
+    running: Running,
+    /// Of its one listener.
+    pub(crate) address: SocketAddr,
+}
+
+impl TestGateway {
+    /// Serves `config` (YAML without `listeners` and `metrics`) with one worker.
+    pub(crate) async fn start(config: &str) -> Self {
+        let text = complete(config);
+        let config = portcullis_config::parse(&text, Path::new("test.yaml")).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        let running = server::start(&config, engines()).await.unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+        let address = running.addresses[0].1;
+        Self { running, address }
+    }
+
+    /// Why `config` is refused, one line a problem.
+    pub(crate) async fn refusal(config: &str) -> String {
+        let text = complete(config);
+        let config = match portcullis_config::parse(&text, Path::new("test.yaml")) {
+            Ok(config) => config,
+            Err(errors) => return errors.to_string(),
+        };
+        match server::check(&config, engines()).await {
+            Err(server::StartError::Config(problems)) => portcullis_config::ConfigErrors::new("test.yaml", problems).to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Swaps in another config; the problems if it is refused.
+    pub(crate) async fn reload(&self, config: &str) -> Result<u64, Vec<portcullis_config::Problem>> {
+        let text = complete(config);
+        let config = portcullis_config::parse(&text, Path::new("test.yaml")).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        self.running.reload(&config).await
+    }
+
+    /// A GET on a connection of its own.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    /// A GET with header fields.
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.client().await.send(Method::GET, path, headers, "").await
+    }
+
+    /// A POST on a connection of its own.
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.client().await.send(Method::POST, path, &[], body).await
+    }
+
+    /// A connection that is kept.
+    pub(crate) async fn client(&self) -> TestClient {
+        TestClient::connect(self.address).await
+    }
+
+    /// The page of the metrics listener.
+    pub(crate) async fn metrics(&self) -> String {
+        let address = self.running.metrics_address.expect("tests configure a metrics listener");
+        let answer = TestClient::connect(address).await.send(Method::GET, "/metrics", &[], "").await;
+        assert_eq!(answer.status, StatusCode::OK);
+        answer.text()
+    }
+
+    /// Where `/readyz` is.
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        self.running.metrics_address.expect("tests configure a metrics listener")
+    }
+
+    /// Drains and stops.
+    pub(crate) async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+fn complete(config: &str) -> String {
+    let workers = if config.contains("\nworkers:") || config.starts_with("workers:") { "" } else { "workers: 1\n" };
+    format!("listeners: [{{ name: http, address: \"127.0.0.1:0\" }}]\nmetrics: {{ address: \"127.0.0.1:0\" }}\n{workers}{config}")
+}
+
+/// One kept connection.
+pub(crate) struct TestClient {
+    sender: http1::SendRequest<Full<Bytes>>,
+    authority: String,
+}
+
+impl TestClient {
+    /// Connects to `address`.
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self { sender, authority: address.to_string() }
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.try_send(method, path, headers, body).await.unwrap()
+    }
+
+    /// The same, where the answer may be cut short.
+    pub(crate) async fn try_send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> hyper::Result<Answer> {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", &self.authority);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::from(body.to_owned())).unwrap();
+        self.sender.ready().await?;
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The fields.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// A field's value, empty when it is absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}

@@ -1,0 +1,77 @@
+//! The `mock-service` binary: one mock service until Ctrl-C or SIGTERM.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Parser;
+use mock_service::{MockService, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How many requests `/_mock/attempts` can show.
+const KEPT_REQUESTS: usize = 1_000;
+
+/// A scripted upstream: echoes every request; some paths fail, delay, truncate or stream.
+/// See mock-service/README.md for the paths.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8001")]
+    listen: SocketAddr,
+    /// What the service calls itself in its answers.
+    #[arg(long, default_value = "mock-service")]
+    name: String,
+    /// Do not print a line for each request.
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("mock-service: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), String> {
+    // Before we say that we listen, so that no signal after that line is missed.
+    let no_signals = |error: io::Error| format!("cannot listen for signals: {error}");
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+
+    let service = MockService::with(Settings {
+        listen: arguments.listen,
+        name: arguments.name,
+        kept_requests: KEPT_REQUESTS,
+        keeps_bodies: false,
+        prints_requests: !arguments.quiet,
+    })
+    .await
+    .map_err(|error| cannot_listen(arguments.listen, &error))?;
+    // Nobody reads our output: no reason not to serve.
+    let _ = writeln!(io::stdout(), "mock-service listens on {}", service.url());
+
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    service.stop().await;
+    Ok(())
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "stop the process that listens there, or choose another port with --listen"
+        }
+        io::ErrorKind::PermissionDenied => "choose a port from 1024 with --listen",
+        io::ErrorKind::AddrNotAvailable => "choose an address of this machine with --listen",
+        _ => "choose another address with --listen",
+    };
+    format!("cannot listen on {address}: {error}; {remedy}")
+}
