@@ -69,7 +69,7 @@ gateway_pid=$!
 for port in $upstream_port $nginx_port $gateway_port; do
   for _ in $(seq 400); do (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break; sleep 0.05; done
 done
-kill -0 "${children[@]}" || { cat "$work"/gateway.log "$work"/*/error.log >&2; exit 1; }
+for child in "${children[@]}"; do kill -0 "$child" || { cat "$work"/gateway.log "$work"/*/error.log >&2; exit 1; }; done
 
 cpu_ns() { # of a process and its children
   local pid total=0 ns

@@ -1,7 +1,8 @@
 //! The cost of one `on-request` call, as the chain makes it: CPU time of the thread, page faults.
 //!
 //! Warm caches and nothing else on the thread: a lower bound for what a policy costs in traffic,
-//! which `make bench` measures beside.
+//! which `make bench` measures beside. With a case's name it runs that one alone:
+//! `cargo bench --bench policy_call -- fresh`, under `strace -f -c` to count its system calls.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +31,13 @@ fn main() {
     runtime.block_on(tokio::task::LocalSet::new().run_until(async {
         let worker = worker().await;
         println!("{:<14} {:>10} {:>10} {:>14}", "one call", "p10 µs", "p50 µs", "page faults");
-        let mut cases: Vec<Case> = CASES.iter().enumerate().map(|(index, name)| Case::new(&worker, index, name)).collect();
+        let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+        let mut cases: Vec<Case> = CASES
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| wanted.is_empty() || wanted.iter().any(|word| word == *name))
+            .map(|(index, name)| Case::new(&worker, index, name))
+            .collect();
         for case in &mut cases {
             case.batch(&worker).await;
         }

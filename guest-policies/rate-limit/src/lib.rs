@@ -115,7 +115,10 @@ impl RateLimit {
         // At debug, since a store that is down fails each request; the metric tells that it does.
         if log::enabled(log::Level::Debug) {
             let error = error.to_string();
-            log::debug("the rate limit's store gave no decision", &[("error", &error)]);
+            log::debug(
+                "the rate limit's store gave no decision",
+                &[("error", &error)],
+            );
         }
         let (outcome, verdict) = match self.on_store_error {
             OnStoreError::Open => ("degraded_open", RequestVerdict::Next),

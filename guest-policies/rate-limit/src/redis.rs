@@ -37,6 +37,9 @@ pub fn decision(numbers: &[i64], len: usize) -> Result<Decision, StoreError> {
 }
 
 #[cfg(test)]
+mod script_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -16,8 +16,8 @@ use crate::{
 /// ```
 ///
 /// The hooks are `on_request`, `on_response`, `on_attempt` and `on_log`; the policy implements the
-/// trait of each. Once in a crate. Outside of WebAssembly it makes nothing, so that a policy can be
-/// tested natively.
+/// trait of each. Once in a crate. A native build only checks that the traits are there, so that
+/// a policy can be tested natively.
 ///
 /// The config's JSON Schema is made at run time from `Config: JsonSchema`. That is about half of a small
 /// policy's code; a schema that is given is taken instead, and schemars stays out of the component
@@ -35,8 +35,6 @@ macro_rules! export {
         );
     };
     ($policy:ty: $($hook:ident),+; config_schema = $schema:expr) => {
-        // The names that a component exports are none that a native linker takes.
-        #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::Component<$policy>;
 
@@ -53,8 +51,16 @@ macro_rules! export {
                 }
             }
 
+            // The names that a component exports are none that a native linker takes.
+            #[cfg(target_arch = "wasm32")]
             $crate::bindings::lifecycle::export!(Exported with_types_in $crate::bindings::lifecycle);
-            $($crate::bindings::$hook::export!(Exported with_types_in $crate::bindings::$hook);)+
+            $(
+                #[cfg(target_arch = "wasm32")]
+                $crate::bindings::$hook::export!(Exported with_types_in $crate::bindings::$hook);
+            )+
+
+            const fn has_hooks<P: $crate::bindings::lifecycle::Guest $(+ $crate::bindings::$hook::Guest)+>() {}
+            const _: () = has_hooks::<Exported>();
         };
     };
 }

@@ -71,6 +71,7 @@ mod export;
 #[cfg(target_arch = "wasm32")]
 mod heap;
 mod http;
+mod json;
 mod policy;
 
 #[doc(hidden)] // for the code that `export!` writes

@@ -79,6 +79,8 @@ pub fn main() -> ExitCode {
             }
         }
     });
+    // Not dropped: that would wait for a drain that a second signal has cut short.
+    runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => fail(&message),

@@ -73,7 +73,8 @@ pub struct Attempt {
     pub remaining: Duration,
     /// Some of the request may have reached the endpoint.
     pub sent: bool,
-    /// The method is idempotent (RFC 9110 §9.2.2).
+    /// The method is idempotent (RFC 9110 §9.2.2), or the route's `retry_non_idempotent` says that
+    /// sending the request again does no harm.
     pub idempotent: bool,
     /// The body, if any, can be sent again.
     pub replayable: bool,

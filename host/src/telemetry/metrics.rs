@@ -177,8 +177,10 @@ impl AttemptCounters {
 /// One worker's histograms of one route's requests, bound when a method and status first occur.
 pub struct RouteSlots {
     route: String,
-    bound: RefCell<Vec<((&'static str, u16), BoundHistogram<f64>)>>,
+    bound: RefCell<Vec<(MethodAndStatus, BoundHistogram<f64>)>>,
 }
+
+type MethodAndStatus = (&'static str, u16);
 
 impl RouteSlots {
     /// Slots of that route; `(none)` for requests that no route matched.

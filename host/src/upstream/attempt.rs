@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::header::{HOST, HeaderValue};
 use http::Request;
 use hyper::Response;
 use hyper::body::Incoming;
@@ -30,11 +31,12 @@ pub struct AttemptError {
 /// Sends the request and waits for the response's head until `timeout` has passed.
 pub async fn send(
     pool: &Rc<EndpointPool>,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
     connect_timeout: Duration,
     timeout: Duration,
 ) -> Result<Response<UpstreamBody>, AttemptError> {
     let deadline = Instant::now() + timeout;
+    name_host(pool, &mut request);
     let mut sent = false;
     match tokio::time::timeout_at(deadline, exchange(pool, request, connect_timeout.min(timeout), &mut sent)).await {
         Ok(ended) => ended,
@@ -44,6 +46,15 @@ pub async fn send(
             reused: false,
             detail: format!("{}: no response within {timeout:?}", pool.authority),
         }),
+    }
+}
+
+/// RFC 9112 §3.2: HTTP/1.1 has a Host, which an HTTP/1.0 client need not have sent.
+fn name_host(pool: &EndpointPool, request: &mut Request<RequestBody>) {
+    if !request.headers().contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(&pool.authority)
+    {
+        request.headers_mut().insert(HOST, host);
     }
 }
 

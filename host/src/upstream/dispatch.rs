@@ -161,7 +161,7 @@ fn facts(
         total: now - exchange.started,
         remaining: exchange.remaining(now),
         sent: failed.is_none_or(|error| error.sent),
-        idempotent: is_idempotent(&exchange.request.method),
+        idempotent: exchange.route.retry_non_idempotent || is_idempotent(&exchange.request.method),
         replayable: body.is_replayable(),
         failure: failed.map(|error| error.failure),
     }
@@ -171,7 +171,7 @@ fn facts(
 fn bounded(verdict: AttemptVerdict, last: &Attempt, exchange: &Exchange) -> Option<RetryPlan> {
     let AttemptVerdict::Retry(plan) = verdict else { return None };
     let route = &exchange.route;
-    let harmless = last.idempotent || !last.sent || route.retry_non_idempotent;
+    let harmless = last.idempotent || !last.sent;
     let allowed = last.number < route.max_attempts && last.replayable && harmless && plan.delay < last.remaining;
     allowed.then_some(plan)
 }

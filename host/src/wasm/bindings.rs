@@ -6,7 +6,6 @@
 
 #![expect(
     missing_docs,
-    clippy::semicolon_if_nothing_returned,
     reason = "generated from wit/, where the documentation stands"
 )]
 

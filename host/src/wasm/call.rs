@@ -8,7 +8,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 use super::Phase;
 use super::bindings::exports::portcullis::policy::{on_attempt as guest_attempt, on_request, on_response};
 use super::bindings::portcullis::policy::http::LocalResponse as GuestResponse;
-use super::fault::Fault;
+use super::fault::{Fault, one_line};
 use super::policy::Policy;
 use super::sandbox::{Sandbox, SandboxPool};
 use super::state::THE_ONE;
@@ -125,11 +125,11 @@ fn classify<V>(
     match ended {
         Ok(Ok(Ok(answer))) => Ok(answer),
         Ok(Ok(Err(message))) => Err(Fault::Error(message)),
-        Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(Fault::Overloaded(format!("{error:#}"))),
+        Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(Fault::Overloaded(one_line(&error))),
         Ok(Err(error)) if refused_memory || error.downcast_ref() == Some(&Trap::AllocationTooLarge) => {
-            Err(Fault::Memory(format!("{error:#}")))
+            Err(Fault::Memory(one_line(&error)))
         }
-        Ok(Err(error)) => Err(Fault::Trap(format!("{error:#}"))),
+        Ok(Err(error)) => Err(Fault::Trap(one_line(&error))),
         Err(_) => Err(Fault::Deadline(time)),
     }
 }

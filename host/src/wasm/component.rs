@@ -9,6 +9,7 @@ use wasmtime_wizer::Wizer;
 use super::Phase;
 use super::bindings::exports::portcullis::policy::lifecycle;
 use super::engine::Engines;
+use super::fault::one_line;
 use super::linker::{self, FREE_INTERFACES, GRANTED_INTERFACES, INERT_WASI, NOT_OFFERED};
 use super::sandbox::{LIFECYCLE_TIME, lifecycle_store};
 use super::state::HostState;
@@ -70,7 +71,7 @@ pub struct PolicyComponent {
 #[derive(Debug, thiserror::Error)]
 pub enum ComponentError {
     /// Not WebAssembly, or broken.
-    #[error("not a WebAssembly component: {0:#}")]
+    #[error("not a WebAssembly component ({}); build it again, or correct the path", one_line(.0))]
     Invalid(wasmtime::Error),
     /// A core module.
     #[error(
@@ -189,7 +190,7 @@ fn check_functions(interface: &str, functions: impl Iterator<Item = String>) -> 
 }
 
 async fn describe(engine: &Engine, linker: &Linker<HostState>, component: &Component) -> Result<Manifest, ComponentError> {
-    let refused = |error: wasmtime::Error| ComponentError::Describe(format!("{error:#}"));
+    let refused = |error: wasmtime::Error| ComponentError::Describe(one_line(&error));
     let pre = linker.instantiate_pre(component).map_err(refused)?;
     let indices = lifecycle::GuestIndices::new(&pre).map_err(refused)?;
     let mut store: Store<HostState> = lifecycle_store(engine, Capabilities::none());

@@ -20,6 +20,12 @@ pub enum Fault {
     Overloaded(String),
 }
 
+/// An error of wasmtime on one line, a backtrace included: for logs and lists of problems.
+pub fn one_line(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
 impl Fault {
     /// The fault's stable name, in metrics and in the error's code.
     pub fn kind(&self) -> &'static str {

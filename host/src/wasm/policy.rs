@@ -8,14 +8,18 @@ use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 
+use super::Phase;
 use super::bindings::exports::portcullis::policy::{lifecycle, on_attempt, on_request, on_response};
 use super::component::PolicyComponent;
 use super::engine::Engines;
+use super::fault::{Fault, one_line};
 use super::linker;
 use super::sandbox::{LIFECYCLE_TIME, lifecycle_store};
 use super::state::HostState;
-use super::{Phase, fault::Fault};
 use crate::capability::Capabilities;
+
+/// Unit of WebAssembly's memories.
+const WASM_PAGE_BYTES: usize = 64 << 10;
 
 /// One use of a policy: its component with this use's config, ready to be instantiated.
 pub struct Policy {
@@ -64,8 +68,16 @@ pub enum PrepareError {
     /// `configure` did not end well.
     #[error("configure: {0}")]
     Configure(String),
+    /// Each request would fail: no instance fits into its limit.
+    #[error("needs {needed} bytes of memory from the start, limits.memory is {limit}; raise it")]
+    Memory {
+        /// The memory of an instance that was configured and not yet called.
+        needed: usize,
+        /// `limits.memory`.
+        limit: usize,
+    },
     /// The host could not compile or link it.
-    #[error("{0:#}")]
+    #[error("{}", one_line(.0))]
     Compile(#[from] wasmtime::Error),
 }
 
@@ -83,6 +95,7 @@ impl Policy {
         let config = config.to_string();
         let snapshot = configure(engines, component, &config).await?;
         let compiled = Component::new(&engines.serving, snapshot.as_deref().unwrap_or(&component.bytes))?;
+        check_memory(&compiled, running.memory_bytes)?;
         // The pages of the image are copied on write; made here, so that no request waits for it.
         compiled.initialize_copy_on_write_image()?;
         let pre = linker::build(&engines.serving)?.instantiate_pre(&compiled)?;
@@ -133,6 +146,12 @@ fn check_schema(schema: Option<&serde_json::Value>, config: &serde_json::Value) 
     if problems.is_empty() { Ok(()) } else { Err(PrepareError::Config(problems)) }
 }
 
+fn check_memory(component: &Component, limit: usize) -> Result<(), PrepareError> {
+    let pages = component.resources_required().and_then(|required| required.max_initial_memory_size).unwrap_or(0);
+    let needed = usize::try_from(pages).unwrap_or(usize::MAX).saturating_mul(WASM_PAGE_BYTES);
+    if needed <= limit { Ok(()) } else { Err(PrepareError::Memory { needed, limit }) }
+}
+
 /// Runs `configure` once; the component with the state that it left, or `None` where that can't be had.
 async fn configure(engines: &Engines, component: &PolicyComponent, config: &str) -> Result<Option<Vec<u8>>, PrepareError> {
     let pre = component.lifecycle_linker.instantiate_pre(&component.lifecycle)?;
@@ -145,7 +164,7 @@ async fn configure(engines: &Engines, component: &PolicyComponent, config: &str)
         Ok::<_, wasmtime::Error>((instance, answer))
     };
     let (instance, answer) = match tokio::time::timeout(LIFECYCLE_TIME, call).await {
-        Ok(ended) => ended.map_err(|error| PrepareError::Configure(Fault::Trap(format!("{error:#}")).to_string()))?,
+        Ok(ended) => ended.map_err(|error| PrepareError::Configure(Fault::Trap(one_line(&error)).to_string()))?,
         Err(_) => return Err(PrepareError::Configure(Fault::Deadline(LIFECYCLE_TIME).to_string())),
     };
     if let Err(problems) = answer {

@@ -1,4 +1,26 @@
 //! The gateway as its users meet it: real sockets, real components, a scripted upstream.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "this is test code; clippy knows only functions marked as tests"
+)]
+
+mod bodies;
+mod cli;
+mod connections;
+mod forwarding;
+mod metrics;
+mod policies;
+mod policies_load;
+mod policies_state;
+mod policy_config;
+mod rate_limit;
+mod rate_limit_redis;
+mod reload;
+mod retries;
 mod routing;
+mod sandbox;
+mod sandbox_load;
+mod sandbox_process;
+mod shutdown;
 mod support;

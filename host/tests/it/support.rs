@@ -1,8 +1,14 @@
 //! A gateway, an upstream, a client: each in a line, so that tests read as sentences.
 
+pub(crate) mod process;
+pub(crate) mod raw;
+pub(crate) mod redis;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -12,6 +18,37 @@ use hyper_util::rt::TokioIo;
 use portcullis::server::{self, Running};
 use portcullis::wasm::engine::Engines;
 use tokio::net::TcpStream;
+
+/// Far more than anything takes: who waits longer waits for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The future's output; panics if it takes for ever.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("done in time")
+}
+
+/// Returns once the condition holds; panics if it never does.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < PATIENCE, "still not so: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Sends a signal such as `TERM` to a process that the test has started.
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), process.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// The sum of a metric's series that have all these labels.
+pub(crate) fn metric(page: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+    let series = page.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    let chosen = series.filter(|line| labels.iter().all(|label| line.contains(label)));
+    chosen.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
 
 /// One pair of engines for all tests of the process: each reserves terabytes of addresses.
 fn engines() -> Arc<Engines> {
@@ -96,6 +133,15 @@ impl TestGateway {
         answer.text()
     }
 
+    /// Returns once a metric's series with these labels add up to `value`: a request is counted when
+    /// its response's body is dropped, which can be after the client has read it.
+    pub(crate) async fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        eventually(&format!("{name} {labels:?} is {value}"), async || {
+            metric(&self.metrics().await, name, labels) == value
+        })
+        .await;
+    }
+
     /// Where `/readyz` is.
     pub(crate) fn metrics_address(&self) -> SocketAddr {
         self.running.metrics_address.expect("tests configure a metrics listener")
@@ -121,7 +167,11 @@ pub(crate) struct TestClient {
 impl TestClient {
     /// Connects to `address`.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap(), address).await
+    }
+
+    /// Speaks over that connection to `address`.
+    pub(crate) async fn over(stream: TcpStream, address: SocketAddr) -> Self {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Self { sender, authority: address.to_string() }

@@ -19,6 +19,9 @@ struct Fake<'a> {
     cells: RefCell<HashMap<String, Vec<u8>>>,
     swaps: Cell<u32>,
     before_swap: Option<Others<'a>>,
+    /// The number of the swap that finds no room.
+    full_at: u32,
+    denied: bool,
 }
 
 impl Fake<'_> {
@@ -39,6 +42,9 @@ impl Cells for Fake<'_> {
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.denied {
+            return Err(StoreError::Denied("no grant".to_owned()));
+        }
         Ok(self.cells.borrow().get(key).cloned())
     }
 
@@ -51,6 +57,9 @@ impl Cells for Fake<'_> {
     ) -> Result<bool, StoreError> {
         assert!(ttl_ms >= 1);
         self.swaps.set(self.swaps.get() + 1);
+        if self.swaps.get() == self.full_at {
+            return Err(StoreError::Full);
+        }
         if let Some(others) = self.before_swap {
             others(self, self.swaps.get());
         }
@@ -184,6 +193,28 @@ fn endless_contention_is_a_store_error_that_charges_nothing() {
         Err(StoreError::Failed(_))
     ));
     assert_eq!(fake.tat("key0"), Some(0));
+}
+
+#[test]
+fn a_full_store_is_told_and_charges_nothing() {
+    let fake = Fake {
+        full_at: 2,
+        ..Fake::default()
+    };
+    let rates = [Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)];
+    assert_eq!(decide(&fake, &rates, &keys(2)), Err(StoreError::Full));
+    assert_eq!((fake.tat("key0"), fake.tat("key1")), (Some(0), None));
+}
+
+#[test]
+fn a_denied_store_is_told_from_a_full_one() {
+    let fake = Fake {
+        denied: true,
+        ..Fake::default()
+    };
+    let decided = decide(&fake, &[Rate::new(1, 1_000, 5)], &keys(1));
+    assert_eq!(decided, Err(StoreError::Denied("no grant".to_owned())));
+    assert_eq!(fake.swaps.get(), 0);
 }
 
 struct Shared(Mutex<HashMap<String, Vec<u8>>>);

@@ -1,15 +1,14 @@
 //! The Lua script in a real Redis decides as the pure GCRA does.
-#![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
 mod server;
 
 use std::cell::RefCell;
 use std::time::Duration;
 
+use crate::decision::Decision;
+use crate::gcra::{Probe, Rate};
+use crate::redis;
 use proptest::prelude::*;
-use rate_limit::decision::Decision;
-use rate_limit::gcra::{Probe, Rate};
-use rate_limit::redis;
 use server::{Reply, Server};
 
 const CLOCK: &str = "local clock = redis.call('TIME')\nlocal now = clock[1] * 1000000 + clock[2]\n";

@@ -1,0 +1,378 @@
+//! The command line, as an operator meets it.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use http::Method;
+use mock_service::MockService;
+
+use crate::support::process::{Finished, Portcullis, run, run_with_config};
+use crate::support::{cache, component};
+
+/// Each of `problems` is a line of its own that begins with the file and this line of it.
+fn assert_problems(finished: &Finished, problems: &[(usize, &str)]) {
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert_eq!(finished.output, "");
+    for (line, problem) in problems {
+        let start = format!("gateway.yaml:{line}: {problem}");
+        let found = finished
+            .errors
+            .lines()
+            .filter(|line| line.starts_with(&start));
+        assert_eq!(found.count(), 1, "{start}\n{}", finished.errors);
+    }
+    assert_eq!(
+        finished.errors.lines().count(),
+        problems.len(),
+        "{}",
+        finished.errors
+    );
+}
+
+#[test]
+fn check_tells_all_problems_of_the_file_at_once() {
+    let config = "\
+listeners: [{ name: http, address: 127.0.0.1:0 }]
+upstreams:
+  u: { endpoints: [http://127.0.0.1:1], timeouts: { attemt: 5s } }
+workers: two
+routes:
+  - name: a
+    upstream: nowhere
+    policies:
+      - { use: nothing, on_failure: open }
+  - name: b
+    match: { path_prefix: /b }
+    upstream: u
+    deadline: 5
+colour: red
+";
+    let problems = [
+        (3, "upstreams.u.timeouts.attemt: unknown key"),
+        (4, "workers: expected a whole number"),
+        (7, "routes[0].upstream: unknown upstream \"nowhere\""),
+        (9, "routes[0].policies[0].use: unknown policy \"nothing\""),
+        (13, "routes[1].deadline: expected a duration"),
+        (14, "colour: unknown key"),
+    ];
+    for name in ["check", "run"] {
+        assert_problems(&run_with_config(name, config, &cache()), &problems);
+    }
+}
+
+#[test]
+fn check_tells_all_problems_of_the_policies_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let broken = directory.path().join("broken.wasm");
+    std::fs::write(&broken, "no wasm").unwrap();
+    let config = format!(
+        "\
+listeners: [{{ name: http, address: 127.0.0.1:0 }}]
+upstreams:
+  u: {{ endpoints: [http://127.0.0.1:1] }}
+policies:
+  gone:
+    component: file:gone.wasm
+  broken:
+    component: file:{}
+  unknown:
+    component: builtin:unknown
+  limit:
+    component: builtin:rate-limit
+  ungranted:
+    component: file:{}
+routes:
+  - name: r
+    upstream: u
+    policies:
+      - use: limit
+        on_failure: open
+        config:
+          limits:
+            - name: UPPER
+              key: route
+              rate: 1
+              per: 1s
+      - use: limit
+        on_failure: open
+        config: {{ limitz: [] }}
+",
+        broken.display(),
+        component("fixtures/kv-probe").display()
+    );
+    let finished = run_with_config("check", &config, &cache());
+    assert_problems(
+        &finished,
+        &[
+            (6, "policies.gone.component: gone.wasm: "),
+            (8, "policies.broken.component: file:"),
+            (
+                10,
+                "policies.unknown.component: no builtin policy \"unknown\"",
+            ),
+            (
+                13,
+                "policies.ungranted.grants: the component imports \"kv\"",
+            ),
+            (24, "routes[0].policies[0].config.limits[0].name: "),
+            (30, "routes[0].policies[1].config"),
+        ],
+    );
+}
+
+#[test]
+fn check_of_a_good_config_says_so_and_binds_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let config = format!(
+        "\
+listeners: [{{ name: http, address: '{address}' }}]
+upstreams: {{ u: {{ endpoints: [http://127.0.0.1:1] }} }}
+policies: {{ retry: {{ component: builtin:retry }} }}
+routes: [{{ name: r, upstream: u, policies: [{{ use: retry, on_failure: open }}] }}]
+"
+    );
+    let finished = run_with_config("check", &config, &cache());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(
+        finished.output,
+        "gateway.yaml: ok (1 routes, 1 upstreams, 1 policies in chains)\n"
+    );
+    assert_eq!(finished.errors, "");
+}
+
+#[test]
+fn the_sample_config_is_good() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.yaml");
+    let cache = cache();
+    let finished = run(&[
+        "check",
+        "--config",
+        sample,
+        "--cache",
+        cache.to_str().unwrap(),
+    ]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+#[test]
+fn run_on_a_taken_port_names_listener_address_and_remedy_and_leaves_no_other_port_bound() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for (listeners, metrics, what) in [
+        (
+            format!("{{ name: one, address: '{free}' }}, {{ name: two, address: '{taken}' }}"),
+            "127.0.0.1:0".to_owned(),
+            "listener \"two\"",
+        ),
+        (
+            format!("{{ name: one, address: '{free}' }}"),
+            taken.to_string(),
+            "metrics",
+        ),
+    ] {
+        let config = format!(
+            "listeners: [{listeners}]\nmetrics: {{ address: '{metrics}' }}\n\
+             upstreams: {{ u: {{ endpoints: [http://127.0.0.1:1] }} }}\nroutes: [{{ name: r, upstream: u }}]\n"
+        );
+        let finished = run_with_config("run", &config, &cache());
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        let message = finished.errors.lines().last().unwrap();
+        assert!(
+            message.starts_with(&format!("portcullis: {what} {taken}: ")),
+            "{message}"
+        );
+        assert!(
+            message.contains("in use") && message.contains("choose another port"),
+            "{message}"
+        );
+        drop(TcpListener::bind(free).unwrap());
+    }
+}
+
+#[test]
+fn a_second_gateway_on_the_same_port_does_not_start() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = "upstreams: { u: { endpoints: ['http://127.0.0.1:1'] } }\nroutes: [{ name: r, upstream: u }]\n";
+    let first = runtime.block_on(Portcullis::start(config));
+    let second = format!(
+        "listeners: [{{ name: http, address: '{}' }}]\n{config}",
+        first.address
+    );
+    let finished = run_with_config("run", &second, &cache());
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.errors.contains("in use"), "{finished:?}");
+}
+
+#[test]
+fn a_config_that_is_not_named_or_not_there_is_asked_for() {
+    let finished = run(&["run"]);
+    assert_eq!(finished.code, Some(2));
+    assert!(finished.errors.contains("--config <FILE>"), "{finished:?}");
+    for name in ["run", "check"] {
+        let finished = run(&[name, "--config", "/no/such/gateway.yaml"]);
+        assert_eq!(finished.code, Some(1));
+        assert!(
+            finished.errors.starts_with("/no/such/gateway.yaml: "),
+            "{finished:?}"
+        );
+        assert_eq!(finished.errors.lines().count(), 1, "{finished:?}");
+    }
+}
+
+#[test]
+fn inspect_shows_what_a_policy_is() {
+    let finished = run(&["policy", "inspect", "builtin:rate-limit"]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    for text in [
+        "policy       rate-limit ",
+        "digest       sha256:",
+        "hooks        on-request, on-response",
+        "portcullis:policy/lifecycle@0.1",
+        "portcullis:capability/kv@0.1",
+        "may use      kv, redis, metrics",
+        "config schema",
+        "on_store_error",
+    ] {
+        assert!(
+            finished.output.contains(text),
+            "{text}\n{}",
+            finished.output
+        );
+    }
+    let path = component("retry");
+    let finished = run(&["policy", "inspect", path.to_str().unwrap()]);
+    assert!(
+        finished.output.contains("hooks        on-attempt"),
+        "{finished:?}"
+    );
+}
+
+#[test]
+fn inspect_of_what_is_no_policy_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, bytes, why) in [
+        (
+            "text.wasm",
+            "no wasm".as_bytes(),
+            "not a WebAssembly component",
+        ),
+        ("module.wasm", b"\0asm\x01\0\0\0", "core WebAssembly module"),
+        (
+            "empty.wasm",
+            b"\0asm\x0d\0\x01\0",
+            "does not export portcullis:policy/lifecycle",
+        ),
+    ] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let finished = run(&["policy", "inspect", path.to_str().unwrap()]);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(
+            finished.errors.contains(why) && finished.errors.contains(name),
+            "{finished:?}"
+        );
+        assert_eq!(finished.output, "");
+    }
+    let finished = run(&["policy", "inspect", "builtin:nothing"]);
+    assert_eq!(finished.code, Some(1));
+    assert!(
+        finished
+            .errors
+            .contains("this gateway carries: rate-limit, retry"),
+        "{finished:?}"
+    );
+    let finished = run(&["policy", "inspect", "/no/such.wasm"]);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.errors.contains("/no/such.wasm"), "{finished:?}");
+}
+
+#[test]
+fn schema_is_json_and_help_has_examples() {
+    let finished = run(&["schema"]);
+    let schema: serde_json::Value = serde_json::from_str(&finished.output).unwrap();
+    assert!(schema["properties"]["routes"].is_object(), "{schema:#}");
+    let finished = run(&["--help"]);
+    assert_eq!(finished.code, Some(0));
+    for text in [
+        "Examples:",
+        "portcullis run --config gateway.yaml",
+        "portcullis check",
+        "SIGHUP",
+    ] {
+        assert!(
+            finished.output.contains(text),
+            "{text}\n{}",
+            finished.output
+        );
+    }
+    assert_eq!(run(&[]).code, Some(2));
+    assert!(
+        run(&["--version"])
+            .output
+            .contains(env!("CARGO_PKG_VERSION"))
+    );
+}
+
+const WITH_A_POLICY: &str = "\
+listeners: [{ name: http, address: 127.0.0.1:0 }]
+upstreams: { u: { endpoints: [http://127.0.0.1:1] } }
+policies: { retry: { component: builtin:retry } }
+routes: [{ name: r, upstream: u, policies: [{ use: retry, on_failure: open }] }]
+";
+
+#[test]
+fn the_second_start_finds_the_cache_of_the_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = directory.path().join("made/by/the/gateway");
+    for _ in 0..2 {
+        let finished = run_with_config("check", WITH_A_POLICY, &cache);
+        assert_eq!((finished.code, finished.errors.as_str()), (Some(0), ""));
+    }
+    let mode = std::fs::metadata(&cache).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    assert!(std::fs::read_dir(&cache).unwrap().next().is_some());
+}
+
+#[test]
+fn a_cache_that_can_not_be_used_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let shared = directory.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o777)).unwrap();
+    for cache in [file.join("cache"), file, shared.clone()] {
+        let finished = run_with_config("check", WITH_A_POLICY, &cache);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert!(
+            finished.errors.contains("compiled policies are not kept"),
+            "{finished:?}"
+        );
+    }
+    assert!(std::fs::read_dir(&shared).unwrap().next().is_none());
+}
+
+#[tokio::test]
+async fn the_log_says_why_a_request_failed() {
+    let upstream = MockService::start().await;
+    let gateway = Portcullis::start(&format!(
+        "upstreams: {{ u: {{ endpoints: [{}] }} }}\nroutes: [{{ name: r, upstream: u }}]\n",
+        upstream.url()
+    ))
+    .await;
+    for path in ["/x", "/reset", "/y"] {
+        gateway
+            .client()
+            .await
+            .send(Method::GET, path, &[], "")
+            .await;
+    }
+    gateway.wait_for_log("upstream-reset").await;
+    // The client is not told the address; the operator is.
+    gateway.wait_for_log(&upstream.address().to_string()).await;
+}

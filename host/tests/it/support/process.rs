@@ -1,0 +1,161 @@
+//! The real binary, as an operator runs it.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+use super::{TestClient, cache, complete, eventually, signal};
+
+/// A `portcullis run` with its config and its log. Killed when it is dropped.
+pub(crate) struct Portcullis {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    config: PathBuf,
+    _directory: TempDir,
+    /// Of its one listener.
+    pub(crate) address: SocketAddr,
+    /// Where `/metrics` and `/readyz` are.
+    pub(crate) metrics_address: SocketAddr,
+}
+
+impl Portcullis {
+    /// Serves `config` (YAML without `listeners` and `metrics`) with one worker.
+    pub(crate) async fn start(config: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("gateway.yaml");
+        std::fs::write(&path, complete(config)).unwrap();
+        let mut child = command(&["run", "--config"])
+            .arg(&path)
+            .arg("--cache")
+            .arg(cache())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::<Mutex<String>>::default();
+        let (lines, written) = (BufReader::new(child.stderr.take().unwrap()), log.clone());
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                *written.lock().unwrap() += &format!("{line}\n");
+            }
+        });
+        let mut started = Self {
+            child,
+            log,
+            config: path,
+            _directory: directory,
+            address: ([0; 4], 0).into(),
+            metrics_address: ([0; 4], 0).into(),
+        };
+        started.wait_for_log("metrics on http://").await;
+        started.address = started.announced("serves on http://");
+        started.metrics_address = started.announced("metrics on http://");
+        started
+    }
+
+    /// A connection that is kept.
+    pub(crate) async fn client(&self) -> TestClient {
+        TestClient::connect(self.address).await
+    }
+
+    /// Changes the config's file.
+    pub(crate) fn write_config(&self, config: &str) {
+        std::fs::write(&self.config, complete(config)).unwrap();
+    }
+
+    /// Its number among the processes.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Returns once the log has that text.
+    pub(crate) async fn wait_for_log(&self, text: &str) {
+        eventually(&format!("the log says {text:?}"), async || {
+            self.log().contains(text)
+        })
+        .await;
+    }
+
+    /// Returns once it has ended.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the gateway ends", async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+
+    fn announced(&self, before: &str) -> SocketAddr {
+        let log = self.log();
+        let (_, rest) = log.split_once(before).unwrap();
+        let end = rest.find(['/', '\n']).unwrap();
+        rest[..end].parse().unwrap()
+    }
+}
+
+impl Drop for Portcullis {
+    fn drop(&mut self) {
+        // Gone already: as wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the gateway's log:\n{}", self.log());
+        }
+    }
+}
+
+/// The binary with these arguments; the environment says nothing of logs.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(arguments).env_remove("RUST_LOG");
+    command
+}
+
+/// Runs the binary to its end.
+pub(crate) fn run(arguments: &[&str]) -> Finished {
+    Finished::from(command(arguments).output().unwrap())
+}
+
+/// Runs a command with `--config` on a file with that text, in a directory of its own.
+pub(crate) fn run_with_config(name: &str, config: &str, cache: &Path) -> Finished {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("gateway.yaml"), config).unwrap();
+    let mut command = command(&[name, "--config", "gateway.yaml", "--cache"]);
+    Finished::from(command.arg(cache).current_dir(&directory).output().unwrap())
+}
+
+/// What a run has left.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// The exit code.
+    pub(crate) code: Option<i32>,
+    /// Standard output.
+    pub(crate) output: String,
+    /// Standard error.
+    pub(crate) errors: String,
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            output: String::from_utf8(output.stdout).unwrap(),
+            errors: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
