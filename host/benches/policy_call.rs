@@ -27,11 +27,20 @@ const CALLS: usize = 100;
 const CASES: [&str; 4] = ["fresh", "pooled", "limit-fresh", "limit-pooled"];
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(tokio::task::LocalSet::new().run_until(async {
         let worker = worker().await;
-        println!("{:<14} {:>10} {:>10} {:>14}", "one call", "p10 µs", "p50 µs", "page faults");
-        let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+        println!(
+            "{:<14} {:>10} {:>10} {:>14}",
+            "one call", "p10 µs", "p50 µs", "page faults"
+        );
+        let wanted: Vec<String> = std::env::args()
+            .skip(1)
+            .filter(|word| !word.starts_with('-'))
+            .collect();
         let mut cases: Vec<Case> = CASES
             .iter()
             .enumerate()
@@ -62,11 +71,32 @@ struct Case {
 impl Case {
     fn new(worker: &Worker, index: usize, name: &'static str) -> Self {
         let revision = worker.revision();
-        let route = revision.snapshot.routes.iter().find(|route| route.index == index).expect("the route").clone();
-        let request = RequestHead { method: http::Method::GET, target: "/".parse().expect("a path"), headers: headers() };
+        let route = revision
+            .snapshot
+            .routes
+            .iter()
+            .find(|route| route.index == index)
+            .expect("the route")
+            .clone();
+        let request = RequestHead {
+            method: http::Method::GET,
+            target: "/".parse().expect("a path"),
+            headers: headers(),
+        };
         let client = ([127, 0, 0, 1], 1).into();
-        let exchange = Box::new(Exchange::new("0".repeat(32), client, route, request, Instant::now()));
-        Self { name, exchange: Some(exchange), micros: Vec::new(), faults: 0 }
+        let exchange = Box::new(Exchange::new(
+            "0".repeat(32),
+            client,
+            route,
+            request,
+            Instant::now(),
+        ));
+        Self {
+            name,
+            exchange: Some(exchange),
+            micros: Vec::new(),
+            faults: 0,
+        }
     }
 
     async fn batch(&mut self, worker: &Worker) {
@@ -81,7 +111,8 @@ impl Case {
         }
         let (cpu_after, faults_after) = usage();
         self.exchange = Some(exchange);
-        self.micros.push((cpu_after - cpu) as f64 / 1000.0 / CALLS as f64);
+        self.micros
+            .push((cpu_after - cpu) as f64 / 1000.0 / CALLS as f64);
         self.faults += faults_after - faults;
     }
 
@@ -94,7 +125,13 @@ impl Case {
         self.micros.sort_by(f64::total_cmp);
         let at = |share: usize| self.micros[self.micros.len() * share / 100];
         let faults = self.faults as f64 / (self.micros.len() * CALLS) as f64;
-        println!("{:<14} {:>10.2} {:>10.2} {:>14.4}", self.name, at(10), at(50), faults);
+        println!(
+            "{:<14} {:>10.2} {:>10.2} {:>14.4}",
+            self.name,
+            at(10),
+            at(50),
+            faults
+        );
     }
 }
 
@@ -118,22 +155,52 @@ routes:
   - {{ name: d, match: {{ path_prefix: /d }}, upstream: none, policies: [{{ use: limit-pooled, on_failure: closed, config: {limits} }}] }}
 "
     );
-    let config = portcullis_config::parse(&text, Path::new("bench.yaml")).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = portcullis_config::parse(&text, Path::new("bench.yaml"))
+        .unwrap_or_else(|errors| panic!("{errors}"));
     let metrics = Arc::new(Metrics::start().expect("metrics"));
     let engines = Arc::new(Engines::start(None).expect("engines"));
-    let foundations = Foundations { loader: PolicyLoader::new(engines), kv: KvSpaces::default(), metrics: metrics.clone(), workers: 1 };
-    let snapshot = Snapshot::build(&config, 1, &foundations).await.unwrap_or_else(|problems| panic!("{problems:?}"));
-    Rc::new(Worker::new(0, Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), metrics })))
+    let foundations = Foundations {
+        loader: PolicyLoader::new(engines),
+        kv: KvSpaces::default(),
+        metrics: metrics.clone(),
+        workers: 1,
+    };
+    let snapshot = Snapshot::build(&config, 1, &foundations)
+        .await
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    Rc::new(Worker::new(
+        0,
+        Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            metrics,
+        }),
+    ))
 }
 
 fn headers() -> HeaderMap {
     let fields = [
-        ("host", "localhost"), ("user-agent", "Mozilla/5.0"), ("accept", "*/*"), ("accept-language", "en"),
-        ("accept-encoding", "gzip"), ("x-api-key", "alice"), ("cookie", "session=0123456789abcdef"),
-        ("referer", "http://example.com/"), ("cache-control", "no-cache"), ("x-forwarded-for", "127.0.0.1"),
-        ("x-forwarded-proto", "http"), ("x-request-id", "0123456789abcdef0123456789abcdef"),
+        ("host", "localhost"),
+        ("user-agent", "Mozilla/5.0"),
+        ("accept", "*/*"),
+        ("accept-language", "en"),
+        ("accept-encoding", "gzip"),
+        ("x-api-key", "alice"),
+        ("cookie", "session=0123456789abcdef"),
+        ("referer", "http://example.com/"),
+        ("cache-control", "no-cache"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "http"),
+        ("x-request-id", "0123456789abcdef0123456789abcdef"),
     ];
-    fields.into_iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    fields
+        .into_iter()
+        .map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        })
+        .collect()
 }
 
 /// Nanoseconds of CPU and minor page faults of this thread so far.
@@ -142,7 +209,13 @@ fn usage() -> (u64, u64) {
         let text = fs::read_to_string(path).expect("the kernel's account of this thread");
         // After the command's name, which may hold spaces.
         let rest = text.rsplit(") ").next().unwrap_or(&text);
-        rest.split_whitespace().nth(index).and_then(|word| word.parse().ok()).expect("a number")
+        rest.split_whitespace()
+            .nth(index)
+            .and_then(|word| word.parse().ok())
+            .expect("a number")
     };
-    (field("/proc/thread-self/schedstat", 0), field("/proc/thread-self/stat", 7))
+    (
+        field("/proc/thread-self/schedstat", 0),
+        field("/proc/thread-self/stat", 7),
+    )
 }

@@ -88,10 +88,20 @@ impl GatewayError {
     /// What the client is told: no addresses, no causes.
     pub fn public_detail(&self) -> String {
         match self {
-            GatewayError::PolicyFailed { policy, phase, fault } => {
-                format!("policy {policy:?} failed in {} ({})", phase.name(), fault.kind())
+            GatewayError::PolicyFailed {
+                policy,
+                phase,
+                fault,
+            } => {
+                format!(
+                    "policy {policy:?} failed in {} ({})",
+                    phase.name(),
+                    fault.kind()
+                )
             }
-            GatewayError::Upstream { upstream, failure, .. } => format!("upstream {upstream:?}: {}", failure.name()),
+            GatewayError::Upstream {
+                upstream, failure, ..
+            } => format!("upstream {upstream:?}: {}", failure.name()),
             other => other.to_string(),
         }
     }

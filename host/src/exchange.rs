@@ -82,7 +82,13 @@ pub struct Exchange {
 
 impl Exchange {
     /// An exchange at its start; `policies` is the length of the route's chain.
-    pub fn new(id: String, client: SocketAddr, route: Arc<Route>, request: RequestHead, started: Instant) -> Self {
+    pub fn new(
+        id: String,
+        client: SocketAddr,
+        route: Arc<Route>,
+        request: RequestHead,
+        started: Instant,
+    ) -> Self {
         let policies = route.chain.len();
         Self {
             id,
@@ -110,7 +116,10 @@ impl Exchange {
 
     /// A value that a policy has shared with the later ones.
     pub fn shared(&self, key: &str) -> Option<&str> {
-        self.shared.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        self.shared
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
     }
 
     /// A documented fact about the exchange (wit/README.md lists them), by name.

@@ -17,7 +17,11 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The request's head as routes, policies and the upstream see it.
-pub fn admit<B>(request: Request<B>, forwarded_for: &HeaderValue, id: &str) -> Result<(RequestHead, B), GatewayError> {
+pub fn admit<B>(
+    request: Request<B>,
+    forwarded_for: &HeaderValue,
+    id: &str,
+) -> Result<(RequestHead, B), GatewayError> {
     let (parts, body) = request.into_parts();
     if parts.method == http::Method::CONNECT {
         return Err(GatewayError::BadRequest("CONNECT is not offered"));
@@ -26,7 +30,11 @@ pub fn admit<B>(request: Request<B>, forwarded_for: &HeaderValue, id: &str) -> R
     let target = match parts.uri.path_and_query() {
         Some(target) if target.as_str().starts_with('/') => target.clone(),
         // `OPTIONS *` and what hyper lets through beside origin and absolute form.
-        _ => return Err(GatewayError::BadRequest("the request's target is not a path")),
+        _ => {
+            return Err(GatewayError::BadRequest(
+                "the request's target is not a path",
+            ));
+        }
     };
     if let Some(authority) = parts.uri.authority() {
         // RFC 9112 §3.2.2: of an absolute form the target's authority holds, not the Host field.
@@ -37,18 +45,32 @@ pub fn admit<B>(request: Request<B>, forwarded_for: &HeaderValue, id: &str) -> R
     one_host(&headers, parts.version)?;
     remove_hop_by_hop(&mut headers);
     tell_of_client(&mut headers, forwarded_for, id);
-    Ok((RequestHead { method: parts.method, target, headers }, body))
+    Ok((
+        RequestHead {
+            method: parts.method,
+            target,
+            headers,
+        },
+        body,
+    ))
 }
 
 /// RFC 9112 §3.2: exactly one Host in HTTP/1.1, none or one before.
 fn one_host(headers: &HeaderMap, version: http::Version) -> Result<(), GatewayError> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(_), None) => Ok(()),
+        (Some(host), None) if is_authority(host) => Ok(()),
+        (Some(_), None) => Err(GatewayError::BadRequest("the Host field is not valid")),
         (None, _) if version < http::Version::HTTP_11 => Ok(()),
         (None, _) => Err(GatewayError::BadRequest("the Host field is missing")),
         (Some(_), Some(_)) => Err(GatewayError::BadRequest("more than one Host field")),
     }
+}
+
+/// A host with or without a port, and no user information (RFC 9110 §7.2).
+fn is_authority(host: &HeaderValue) -> bool {
+    let authority = http::uri::Authority::try_from(host.as_bytes());
+    authority.is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// Removes the fields of RFC 9110 §7.6.1 and those that `Connection` names.
@@ -127,7 +149,10 @@ mod tests {
         let request = Request::builder()
             .uri("/")
             .header("host", "a")
-            .header("connection", "X-Gone, x-forwarded-for, content-length, host")
+            .header(
+                "connection",
+                "X-Gone, x-forwarded-for, content-length, host",
+            )
             .header("x-gone", "1")
             .header("x-kept", "1")
             .header("content-length", "0")
@@ -135,15 +160,28 @@ mod tests {
             .header("x-forwarded-for", "203.0.113.9")
             .header("x-request-id", "spoofed");
         let headers = admitted(request).unwrap().headers;
-        assert!(!headers.contains_key("x-gone") && !headers.contains_key("connection") && !headers.contains_key("te"));
-        assert!(headers.contains_key("x-kept") && headers.contains_key("host") && headers.contains_key("content-length"));
+        assert!(
+            !headers.contains_key("x-gone")
+                && !headers.contains_key("connection")
+                && !headers.contains_key("te")
+        );
+        assert!(
+            headers.contains_key("x-kept")
+                && headers.contains_key("host")
+                && headers.contains_key("content-length")
+        );
         assert_eq!(headers["x-forwarded-for"], "192.0.2.1");
         assert_eq!(headers["x-request-id"], "id-1");
     }
 
     #[test]
     fn the_targets_authority_wins_over_the_host_field() {
-        let head = admitted(Request::builder().uri("http://right/x?y").header("host", "wrong")).unwrap();
+        let head = admitted(
+            Request::builder()
+                .uri("http://right/x?y")
+                .header("host", "wrong"),
+        )
+        .unwrap();
         assert_eq!(head.headers["host"], "right");
         assert_eq!(head.target, "/x?y");
     }
@@ -152,12 +190,27 @@ mod tests {
     fn requests_that_can_not_be_forwarded_are_refused() {
         let refused = [
             Request::builder().uri("/"),
-            Request::builder().uri("/").header("host", "a").header("host", "b"),
-            Request::builder().method("CONNECT").uri("a:443").header("host", "a"),
-            Request::builder().method("OPTIONS").uri("*").header("host", "a"),
+            Request::builder()
+                .uri("/")
+                .header("host", "a")
+                .header("host", "b"),
+            Request::builder().uri("/").header("host", ""),
+            Request::builder().uri("/").header("host", "a b"),
+            Request::builder().uri("/").header("host", "user@a"),
+            Request::builder()
+                .method("CONNECT")
+                .uri("a:443")
+                .header("host", "a"),
+            Request::builder()
+                .method("OPTIONS")
+                .uri("*")
+                .header("host", "a"),
         ];
         for request in refused {
-            assert!(matches!(admitted(request), Err(GatewayError::BadRequest(_))));
+            assert!(matches!(
+                admitted(request),
+                Err(GatewayError::BadRequest(_))
+            ));
         }
     }
 }

@@ -38,13 +38,21 @@ impl Client {
     pub fn new(address: SocketAddr) -> Self {
         let ip = address.ip().to_canonical().to_string();
         // An address in text is a valid field value.
-        let forwarded_for = HeaderValue::try_from(ip).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, forwarded_for }
+        let forwarded_for =
+            HeaderValue::try_from(ip).unwrap_or(HeaderValue::from_static("unknown"));
+        Self {
+            address,
+            forwarded_for,
+        }
     }
 }
 
 /// Serves one request: route, policies, upstream, policies.
-pub async fn handle(worker: &Worker, client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
+pub async fn handle(
+    worker: &Worker,
+    client: &Client,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
     let revision = worker.revision();
     let id = worker.next_id();
     let mut record = Record::new(revision.clone(), request.method().clone());
@@ -56,7 +64,13 @@ pub async fn handle(worker: &Worker, client: &Client, request: Request<Incoming>
         return refuse(&GatewayError::NoRoute, &id, record);
     };
     record.route = Some(route.index);
-    let exchange = Box::new(Exchange::new(id, client.address, route.clone(), head, record.started));
+    let exchange = Box::new(Exchange::new(
+        id,
+        client.address,
+        route.clone(),
+        head,
+        record.started,
+    ));
     let (exchange, outcome) = chain::on_request(&revision, exchange).await;
     let (exchange, body, passed) = match outcome {
         RequestOutcome::Next => {
@@ -85,7 +99,9 @@ async fn respond_through_chain(
         let (back, replacement) = chain::on_response(revision, exchange, passed).await;
         (exchange, body, passed) = match replacement {
             None => return (back, body),
-            Some((_, Replacement::Policy(place, response))) => answer_locally(back, place, response),
+            Some((_, Replacement::Policy(place, response))) => {
+                answer_locally(back, place, response)
+            }
             Some((place, Replacement::Failed(error))) => fail(back, &error, place),
         };
     }
@@ -102,9 +118,18 @@ fn answer_locally(
     (exchange, Content::Whole(body), place)
 }
 
-fn fail(mut exchange: Box<Exchange>, error: &GatewayError, passed: usize) -> (Box<Exchange>, Content, usize) {
+fn fail(
+    mut exchange: Box<Exchange>,
+    error: &GatewayError,
+    passed: usize,
+) -> (Box<Exchange>, Content, usize) {
     if !matches!(error, GatewayError::PolicyFailed { .. }) {
-        tracing::warn!(route = &*exchange.route.name, request = exchange.id, code = error.code(), "{error}");
+        tracing::warn!(
+            route = &*exchange.route.name,
+            request = exchange.id,
+            code = error.code(),
+            "{error}"
+        );
     }
     let (head, body) = respond::error(error, &exchange.id);
     exchange.response = Some(head);
@@ -120,14 +145,26 @@ fn refuse(error: &GatewayError, id: &str, record: Record) -> Response<ResponseBo
 fn deliver(exchange: Exchange, body: Content, record: Record) -> Response<ResponseBody> {
     let head = exchange.response.unwrap_or_else(|| {
         // Every way to here has set a response; should one not, the client still gets an answer.
-        respond::error(&GatewayError::BadRequest("no response was made"), &exchange.id).0
+        respond::error(
+            &GatewayError::BadRequest("no response was made"),
+            &exchange.id,
+        )
+        .0
     });
     assemble(head, &exchange.id, body, record)
 }
 
-fn assemble(head: ResponseHead, id: &str, content: Content, mut record: Record) -> Response<ResponseBody> {
+fn assemble(
+    head: ResponseHead,
+    id: &str,
+    content: Content,
+    mut record: Record,
+) -> Response<ResponseBody> {
     record.status = head.status;
-    let mut response = Response::new(ResponseBody { content, _record: record });
+    let mut response = Response::new(ResponseBody {
+        content,
+        _record: record,
+    });
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     if let Ok(id) = HeaderValue::from_str(id) {
@@ -161,15 +198,29 @@ struct Record {
 impl Record {
     fn new(revision: Rc<Revision>, method: Method) -> Self {
         let status = StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST);
-        Self { revision, route: None, method, status, started: Instant::now() }
+        Self {
+            revision,
+            route: None,
+            method,
+            status,
+            started: Instant::now(),
+        }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         let revision = &self.revision;
-        let slots = self.route.and_then(|route| revision.slots.get(route)).unwrap_or(&revision.unrouted);
-        slots.record(&revision.metrics, &self.method, self.status, self.started.elapsed());
+        let slots = self
+            .route
+            .and_then(|route| revision.slots.get(route))
+            .unwrap_or(&revision.unrouted);
+        slots.record(
+            &revision.metrics,
+            &self.method,
+            self.status,
+            self.started.elapsed(),
+        );
     }
 }
 
@@ -177,7 +228,10 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.get_mut().content {
             Content::Upstream(body) => Pin::new(body).poll_frame(cx),
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),

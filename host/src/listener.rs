@@ -47,7 +47,11 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::Tcp
 }
 
 fn open(address: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
     socket.set_nonblocking(true)?;
@@ -67,7 +71,11 @@ pub async fn serve(
     let mut accepting = Vec::new();
     for socket in sockets {
         let listener = TcpListener::from_std(socket)?;
-        accepting.push(tokio::task::spawn_local(accept(worker.clone(), listener, graceful.clone())));
+        accepting.push(tokio::task::spawn_local(accept(
+            worker.clone(),
+            listener,
+            graceful.clone(),
+        )));
     }
     // An error means that the sender is gone, and with it the process' will to go on.
     let _ = stop.wait_for(|stopped| *stopped).await;
@@ -94,7 +102,12 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, graceful: Rc<Graceful
     }
 }
 
-fn connection(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, graceful: &GracefulShutdown) {
+fn connection(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    graceful: &GracefulShutdown,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         return tracing::debug!(%peer, "client connection: {error}");
     }

@@ -23,16 +23,37 @@ pub fn error(error: &GatewayError, request_id: &str) -> (ResponseHead, Bytes) {
         "request_id": request_id,
     });
     let mut headers = HeaderMap::with_capacity(6);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     headers.insert(ERROR_HEADER, HeaderValue::from_static(code));
-    (ResponseHead { source: ResponseSource::Gateway(code), status, headers }, problem.to_string().into())
+    (
+        ResponseHead {
+            source: ResponseSource::Gateway(code),
+            status,
+            headers,
+        },
+        problem.to_string().into(),
+    )
 }
 
 /// A policy's answer as a response.
 pub fn local(policy: std::sync::Arc<str>, response: LocalResponse) -> (ResponseHead, Bytes) {
-    let LocalResponse { status, headers, body } = response;
+    let LocalResponse {
+        status,
+        headers,
+        body,
+    } = response;
     // These have no body, whatever the policy gave (RFC 9110 §6.4.1).
     let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
     let body = if bodiless { Bytes::new() } else { body };
-    (ResponseHead { source: ResponseSource::Policy(policy), status, headers }, body)
+    (
+        ResponseHead {
+            source: ResponseSource::Policy(policy),
+            status,
+            headers,
+        },
+        body,
+    )
 }

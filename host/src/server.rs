@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portcullis_config::Problem;
 use portcullis_config::Config;
+use portcullis_config::Problem;
 use tokio::sync::watch;
 
 use crate::capability::kv::KvSpaces;
@@ -78,31 +78,51 @@ pub struct Running {
 /// Checks everything that `start` checks, and starts nothing: the number of policy uses.
 pub async fn check(config: &Config, engines: Arc<Engines>) -> Result<usize, StartError> {
     let foundations = foundations(config, engines)?;
-    let snapshot = Snapshot::build(config, 1, &foundations).await.map_err(StartError::Config)?;
+    let snapshot = Snapshot::build(config, 1, &foundations)
+        .await
+        .map_err(StartError::Config)?;
     Ok(snapshot.policy_uses)
 }
 
 /// Starts a gateway. It serves when this returns. Gateways of one process may share `engines`.
 pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, StartError> {
     let foundations = foundations(config, engines)?;
-    let snapshot = Snapshot::build(config, 1, &foundations).await.map_err(StartError::Config)?;
+    let snapshot = Snapshot::build(config, 1, &foundations)
+        .await
+        .map_err(StartError::Config)?;
     let (addresses, sockets) = bind_all(config, foundations.workers)?;
     let readiness = Readiness::default();
     let metrics_address = match &config.metrics {
         Some(metrics) => Some(
-            status_listener::start(metrics.address, foundations.metrics.clone(), readiness.clone()).await.map_err(
-                |source| StartError::Bind { what: "metrics".into(), address: metrics.address, source },
-            )?,
+            status_listener::start(
+                metrics.address,
+                foundations.metrics.clone(),
+                readiness.clone(),
+            )
+            .await
+            .map_err(|source| StartError::Bind {
+                what: "metrics".into(),
+                address: metrics.address,
+                source,
+            })?,
         ),
         None => None,
     };
     foundations.metrics.revision(snapshot.revision);
-    let shared =
-        Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), metrics: foundations.metrics.clone() });
+    let shared = Arc::new(Shared {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        metrics: foundations.metrics.clone(),
+    });
     let (stop, stopped) = watch::channel(false);
     let mut threads = Vec::new();
     for (number, sockets) in sockets.into_iter().enumerate() {
-        let thread = start_worker(number, shared.clone(), sockets, stopped.clone(), config.drain_timeout);
+        let thread = start_worker(
+            number,
+            shared.clone(),
+            sockets,
+            stopped.clone(),
+            config.drain_timeout,
+        );
         threads.push(thread.map_err(StartError::Worker)?);
     }
     readiness.set(true);
@@ -143,8 +163,13 @@ impl Running {
         // Nobody listens any more only if all workers have ended.
         let _ = self.stop.send(true);
         let threads = self.threads;
-        let ended = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
-        if tokio::time::timeout(self.drain_timeout + STOP_GRACE, ended).await.is_err() {
+        let ended = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()))
+        });
+        if tokio::time::timeout(self.drain_timeout + STOP_GRACE, ended)
+            .await
+            .is_err()
+        {
             tracing::warn!("a worker did not end in time");
         }
     }
@@ -163,7 +188,10 @@ fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, St
 type Sockets = Vec<Vec<std::net::TcpListener>>;
 
 /// Binds every listener, or none: the sockets of each worker.
-fn bind_all(config: &Config, workers: usize) -> Result<(Vec<(String, SocketAddr)>, Sockets), StartError> {
+fn bind_all(
+    config: &Config,
+    workers: usize,
+) -> Result<(Vec<(String, SocketAddr)>, Sockets), StartError> {
     let mut addresses = Vec::new();
     let mut sockets: Sockets = (0..workers).map(|_| Vec::new()).collect();
     for configured in &config.listeners {
@@ -175,7 +203,10 @@ fn bind_all(config: &Config, workers: usize) -> Result<(Vec<(String, SocketAddr)
         let bound = listener::bind(configured.address, workers).map_err(failed)?;
         for (worker, socket) in bound.into_iter().enumerate() {
             if worker == 0 {
-                addresses.push((configured.name.clone(), socket.local_addr().map_err(failed)?));
+                addresses.push((
+                    configured.name.clone(),
+                    socket.local_addr().map_err(failed)?,
+                ));
             }
             sockets[worker].push(socket);
         }
@@ -190,16 +221,20 @@ fn start_worker(
     stopped: watch::Receiver<bool>,
     drain_timeout: Duration,
 ) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        let tasks = tokio::task::LocalSet::new();
-        let served = tasks.block_on(&runtime, async move {
-            let worker = Rc::new(Worker::new(number, shared));
-            tokio::task::spawn_local(worker.clone().keep_tidy());
-            listener::serve(worker, sockets, stopped, drain_timeout).await
-        });
-        if let Err(error) = served {
-            tracing::error!(worker = number, "the worker ended: {error}");
-        }
-    })
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name(format!("worker-{number}"))
+        .spawn(move || {
+            let tasks = tokio::task::LocalSet::new();
+            let served = tasks.block_on(&runtime, async move {
+                let worker = Rc::new(Worker::new(number, shared));
+                tokio::task::spawn_local(worker.clone().keep_tidy());
+                listener::serve(worker, sockets, stopped, drain_timeout).await
+            });
+            if let Err(error) = served {
+                tracing::error!(worker = number, "the worker ended: {error}");
+            }
+        })
 }

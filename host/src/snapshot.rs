@@ -6,9 +6,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis_config::{ConfigErrors, Problem};
-use portcullis_config::{Config, Upstream as UpstreamConfig};
 use portcullis_config::Route as RouteConfig;
+use portcullis_config::{Config, Upstream as UpstreamConfig};
+use portcullis_config::{ConfigErrors, Problem};
 
 use crate::capability::kv::KvSpaces;
 use crate::capability::redis::RedisBinding;
@@ -47,16 +47,30 @@ pub struct Foundations {
 
 impl Snapshot {
     /// Compiles a config; all problems at once, each with its place in the file.
-    pub async fn build(config: &Config, revision: u64, foundations: &Foundations) -> Result<Self, Vec<Problem>> {
+    pub async fn build(
+        config: &Config,
+        revision: u64,
+        foundations: &Foundations,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let redis = redis_bindings(config, foundations, &mut problems);
         let policies = foundations.loader.load_all(config, &mut problems).await;
-        let upstreams: Vec<Upstream> =
-            config.upstreams.iter().map(|(name, upstream)| build_upstream(name, upstream, &foundations.metrics)).collect();
+        let upstreams: Vec<Upstream> = config
+            .upstreams
+            .iter()
+            .map(|(name, upstream)| build_upstream(name, upstream, &foundations.metrics))
+            .collect();
         let mut policy_uses = 0;
         let mut routes = Vec::new();
         for (index, route) in config.routes.iter().enumerate() {
-            let site = Site { config, route, index, redis: &redis, policies: &policies, foundations };
+            let site = Site {
+                config,
+                route,
+                index,
+                redis: &redis,
+                policies: &policies,
+                foundations,
+            };
             let chain = site.build_chain(&mut policy_uses, &mut problems).await;
             routes.push(site.build_route(chain));
         }
@@ -67,7 +81,13 @@ impl Snapshot {
         // A stable sort: of equally specific routes the first in the file wins.
         routes.sort_by(|a, b| more_specific(&a.matcher, &b.matcher));
         let routes = routes.into_iter().map(Arc::new).collect();
-        Ok(Self { revision, routes, route_names, upstreams, policy_uses })
+        Ok(Self {
+            revision,
+            routes,
+            route_names,
+            upstreams,
+            policy_uses,
+        })
     }
 }
 
@@ -90,17 +110,36 @@ impl Site<'_> {
         let mut chain = Vec::new();
         for (place, used) in self.route.policies.iter().enumerate() {
             // A policy that could not be loaded has its own problem on the list.
-            let Some(policy) = self.policies.get(&used.policy) else { continue };
+            let Some(policy) = self.policies.get(&used.policy) else {
+                continue;
+            };
             let capabilities = policy.capabilities(&self.route.name, self.redis, self.foundations);
-            match self.foundations.loader.prepare(policy, &used.config, capabilities).await {
+            match self
+                .foundations
+                .loader
+                .prepare(policy, &used.config, capabilities)
+                .await
+            {
                 Ok(prepared) => {
-                    let timers = self.foundations.metrics.bind_policy(&used.policy, &self.route.name, |phase| prepared.exports(phase));
+                    let timers = self.foundations.metrics.bind_policy(
+                        &used.policy,
+                        &self.route.name,
+                        |phase| prepared.exports(phase),
+                    );
                     let (name, on_failure) = (used.policy.as_str().into(), used.on_failure);
-                    chain.push(PolicyUse { name, place, slot: *slots, on_failure, policy: prepared, timers });
+                    chain.push(PolicyUse {
+                        name,
+                        place,
+                        slot: *slots,
+                        on_failure,
+                        policy: prepared,
+                        timers,
+                    });
                     *slots += 1;
                 }
                 Err(errors) => problems.extend(errors.into_iter().map(|(pointer, message)| {
-                    self.config.policy_config_problem(self.index, place, &pointer, message)
+                    self.config
+                        .policy_config_problem(self.index, place, &pointer, message)
                 })),
             }
         }
@@ -113,8 +152,16 @@ impl Site<'_> {
             name: route.name.as_str().into(),
             index: self.index,
             matcher: Matcher::from_config(&route.matches),
-            rewrite: Rewrite { strip_prefix: route.rewrite.strip_prefix.clone(), add_prefix: route.rewrite.add_prefix.clone() },
-            upstream: self.config.upstreams.keys().position(|name| *name == route.upstream).unwrap_or_default(),
+            rewrite: Rewrite {
+                strip_prefix: route.rewrite.strip_prefix.clone(),
+                add_prefix: route.rewrite.add_prefix.clone(),
+            },
+            upstream: self
+                .config
+                .upstreams
+                .keys()
+                .position(|name| *name == route.upstream)
+                .unwrap_or_default(),
             upstream_name: route.upstream.as_str().into(),
             deadline: route.deadline,
             max_attempts: route.max_attempts,
@@ -143,9 +190,16 @@ fn redis_bindings(
 ) -> BTreeMap<String, Arc<RedisBinding>> {
     let mut bindings = BTreeMap::new();
     for (name, binding) in &config.redis {
-        match RedisBinding::new(name, binding.url.expose(), binding.deadline, foundations.workers) {
+        match RedisBinding::new(
+            name,
+            binding.url.expose(),
+            binding.deadline,
+            foundations.workers,
+        ) {
             Ok(binding) => drop(bindings.insert(name.clone(), Arc::new(binding))),
-            Err(error) => problems.push(config.problem(format!("redis.{name}.url"), error.to_string())),
+            Err(error) => {
+                problems.push(config.problem(format!("redis.{name}.url"), error.to_string()))
+            }
         }
     }
     bindings

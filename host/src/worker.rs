@@ -59,8 +59,20 @@ impl Worker {
     /// A worker that serves the present snapshot.
     pub fn new(number: usize, shared: Arc<Shared>) -> Self {
         let pools = RefCell::default();
-        let first = Rc::new(revision(number, &shared, shared.snapshot.load_full(), &pools));
-        Self { number, current: RefCell::new(first), shared, pools, id_prefix: rand::random(), next_id: Cell::new(0) }
+        let first = Rc::new(revision(
+            number,
+            &shared,
+            shared.snapshot.load_full(),
+            &pools,
+        ));
+        Self {
+            number,
+            current: RefCell::new(first),
+            shared,
+            pools,
+            id_prefix: rand::random(),
+            next_id: Cell::new(0),
+        }
     }
 
     /// The present revision; a request keeps the one that it began with.
@@ -104,13 +116,23 @@ fn revision(
 ) -> Revision {
     let mut kept = pools.borrow_mut();
     let mut next = HashMap::new();
-    let upstreams = snapshot.upstreams.iter().map(|upstream| upstream_pools(upstream, worker, &mut kept, &mut next)).collect();
+    let upstreams = snapshot
+        .upstreams
+        .iter()
+        .map(|upstream| upstream_pools(upstream, worker, &mut kept, &mut next))
+        .collect();
     // What no upstream names any more is dropped, and closes when its last exchange has ended.
     *kept = next;
     Revision {
         upstreams,
-        sandboxes: (0..snapshot.policy_uses).map(|_| SandboxPool::default()).collect(),
-        slots: snapshot.route_names.iter().map(|name| RouteSlots::new(name)).collect(),
+        sandboxes: (0..snapshot.policy_uses)
+            .map(|_| SandboxPool::default())
+            .collect(),
+        slots: snapshot
+            .route_names
+            .iter()
+            .map(|name| RouteSlots::new(name))
+            .collect(),
         unrouted: RouteSlots::new("(none)"),
         metrics: shared.metrics.clone(),
         worker,
@@ -127,10 +149,14 @@ fn upstream_pools(
 ) -> UpstreamPools {
     let (max_idle, idle_timeout) = (upstream.max_idle_connections, upstream.idle_timeout);
     let endpoints = upstream.endpoints.iter().map(|endpoint| {
-        let key = format!("{} {} {max_idle} {idle_timeout:?}", upstream.name, endpoint.authority());
-        let pool = kept
-            .remove(&key)
-            .unwrap_or_else(|| Rc::new(EndpointPool::new(endpoint.clone(), max_idle, idle_timeout)));
+        let key = format!(
+            "{} {} {max_idle} {idle_timeout:?}",
+            upstream.name,
+            endpoint.authority()
+        );
+        let pool = kept.remove(&key).unwrap_or_else(|| {
+            Rc::new(EndpointPool::new(endpoint.clone(), max_idle, idle_timeout))
+        });
         next.insert(key, pool.clone());
         pool
     });

@@ -20,7 +20,9 @@ impl Host for HostState {
 
     fn unix_us(&mut self) -> wasmtime::Result<u64> {
         let since = match self.phase {
-            Some(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            Some(_) => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
             None => return Ok(0),
         };
         Ok(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))

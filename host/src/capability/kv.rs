@@ -30,7 +30,10 @@ pub struct KvSpaces {
 impl KvSpaces {
     /// The space of that policy, with room for `max_bytes` from now on.
     pub fn open(&self, policy: &str, max_bytes: usize) -> Arc<KvSpace> {
-        let mut spaces = self.spaces.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut spaces = self
+            .spaces
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let space = spaces.entry(policy.to_owned()).or_default();
         space.max_bytes.store(max_bytes, Ordering::Relaxed);
         space.clone()
@@ -60,11 +63,20 @@ impl Entry {
 impl KvSpace {
     /// The value, if the key is there and alive.
     pub fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
-        self.entries.get(key).filter(|entry| entry.is_alive(now)).map(|entry| entry.value.clone())
+        self.entries
+            .get(key)
+            .filter(|entry| entry.is_alive(now))
+            .map(|entry| entry.value.clone())
     }
 
     /// Sets the value, whatever was there.
-    pub fn set(&self, key: String, value: Vec<u8>, ttl: Option<Duration>, now: Instant) -> Result<(), Error> {
+    pub fn set(
+        &self,
+        key: String,
+        value: Vec<u8>,
+        ttl: Option<Duration>,
+        now: Instant,
+    ) -> Result<(), Error> {
         self.admit(&key, value.len(), now)?;
         self.replace(self.entries.entry(key), Some((value, ttl)), now);
         Ok(())
@@ -74,23 +86,39 @@ impl KvSpace {
     pub fn delete(&self, key: &str, now: Instant) -> bool {
         let removed = self.entries.remove(key);
         removed.is_some_and(|(key, entry)| {
-            self.bytes.fetch_sub(cost(key.len(), entry.value.len()), Ordering::Relaxed);
+            self.bytes
+                .fetch_sub(cost(key.len(), entry.value.len()), Ordering::Relaxed);
             entry.is_alive(now)
         })
     }
 
     /// Adds to an integer (8 bytes, little endian; absent is 0); `ttl` holds for a new key only.
-    pub fn increment(&self, key: String, delta: i64, ttl: Option<Duration>, now: Instant) -> Result<i64, Error> {
+    pub fn increment(
+        &self,
+        key: String,
+        delta: i64,
+        ttl: Option<Duration>,
+        now: Instant,
+    ) -> Result<i64, Error> {
         self.admit(&key, size_of::<i64>(), now)?;
         let slot = self.entries.entry(key);
         if let MapEntry::Occupied(mut slot) = slot {
             if slot.get().is_alive(now) {
-                let old: [u8; 8] = slot.get().value.as_slice().try_into().map_err(|_| not_an_integer())?;
+                let old: [u8; 8] = slot
+                    .get()
+                    .value
+                    .as_slice()
+                    .try_into()
+                    .map_err(|_| not_an_integer())?;
                 let new = i64::from_le_bytes(old).saturating_add(delta);
                 slot.get_mut().value = new.to_le_bytes().to_vec();
                 return Ok(new);
             }
-            self.replace(MapEntry::Occupied(slot), Some((delta.to_le_bytes().to_vec(), ttl)), now);
+            self.replace(
+                MapEntry::Occupied(slot),
+                Some((delta.to_le_bytes().to_vec(), ttl)),
+                now,
+            );
         } else {
             self.replace(slot, Some((delta.to_le_bytes().to_vec(), ttl)), now);
         }
@@ -109,7 +137,9 @@ impl KvSpace {
         self.admit(&key, value.len(), now)?;
         let slot = self.entries.entry(key);
         let present = match &slot {
-            MapEntry::Occupied(slot) if slot.get().is_alive(now) => Some(slot.get().value.as_slice()),
+            MapEntry::Occupied(slot) if slot.get().is_alive(now) => {
+                Some(slot.get().value.as_slice())
+            }
             _ => None,
         };
         if present != expect {
@@ -125,21 +155,34 @@ impl KvSpace {
     }
 
     /// Writes or clears a slot and keeps the account.
-    fn replace(&self, slot: MapEntry<'_, String, Entry>, new: Option<(Vec<u8>, Option<Duration>)>, now: Instant) {
+    fn replace(
+        &self,
+        slot: MapEntry<'_, String, Entry>,
+        new: Option<(Vec<u8>, Option<Duration>)>,
+        now: Instant,
+    ) {
         let key_bytes = slot.key().len();
         if let MapEntry::Occupied(slot) = &slot {
-            self.bytes.fetch_sub(cost(key_bytes, slot.get().value.len()), Ordering::Relaxed);
+            self.bytes
+                .fetch_sub(cost(key_bytes, slot.get().value.len()), Ordering::Relaxed);
         }
         if let Some((value, ttl)) = new {
-            self.bytes.fetch_add(cost(key_bytes, value.len()), Ordering::Relaxed);
-            slot.insert(Entry { value, expires: ttl.map(|ttl| now + ttl) });
+            self.bytes
+                .fetch_add(cost(key_bytes, value.len()), Ordering::Relaxed);
+            slot.insert(Entry {
+                value,
+                expires: ttl.map(|ttl| now + ttl),
+            });
         }
     }
 
     /// Makes room if there is little, and refuses what still does not fit.
     fn admit(&self, key: &str, value_bytes: usize, now: Instant) -> Result<(), Error> {
         if key.len() > MAX_KEY_BYTES {
-            return Err(Error::Invalid(format!("a key of {} bytes: at most {MAX_KEY_BYTES}", key.len())));
+            return Err(Error::Invalid(format!(
+                "a key of {} bytes: at most {MAX_KEY_BYTES}",
+                key.len()
+            )));
         }
         let max_bytes = self.max_bytes.load(Ordering::Relaxed);
         let wanted = cost(key.len(), value_bytes);
@@ -147,12 +190,23 @@ impl KvSpace {
             return Ok(());
         }
         self.sweep(now);
-        if self.bytes() + wanted <= max_bytes { Ok(()) } else { Err(Error::Full) }
+        // A write in place of an old value needs no more than the difference.
+        let freed = self
+            .entries
+            .get(key)
+            .map_or(0, |entry| cost(key.len(), entry.value.len()));
+        if self.bytes() + wanted <= max_bytes + freed {
+            Ok(())
+        } else {
+            Err(Error::Full)
+        }
     }
 
     /// Frees the keys whose time has passed, unless that was tried a moment ago.
     fn sweep(&self, now: Instant) {
-        let Ok(mut swept) = self.swept.try_lock() else { return };
+        let Ok(mut swept) = self.swept.try_lock() else {
+            return;
+        };
         if swept.is_some_and(|last| now.saturating_duration_since(last) < SWEEP_INTERVAL) {
             return;
         }
@@ -160,7 +214,8 @@ impl KvSpace {
         self.entries.retain(|key, entry| {
             let alive = entry.is_alive(now);
             if !alive {
-                self.bytes.fetch_sub(cost(key.len(), entry.value.len()), Ordering::Relaxed);
+                self.bytes
+                    .fetch_sub(cost(key.len(), entry.value.len()), Ordering::Relaxed);
             }
             alive
         });
@@ -184,7 +239,9 @@ impl HostState {
         match (&self.capabilities.kv, self.phase) {
             (Some(space), Some(_)) => Ok(space),
             (None, Some(_)) => Err(Error::Denied("the policy has no grant for kv".to_owned())),
-            (_, None) => Err(Error::Denied("not during describe and configure".to_owned())),
+            (_, None) => Err(Error::Denied(
+                "not during describe and configure".to_owned(),
+            )),
         }
     }
 }
@@ -194,16 +251,30 @@ impl Host for HostState {
         Ok(self.kv().map(|space| space.get(&key, Instant::now())))
     }
 
-    fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u32>) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.kv().and_then(|space| space.set(key, value, ttl(ttl_ms), Instant::now())))
+    fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_ms: Option<u32>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        Ok(self
+            .kv()
+            .and_then(|space| space.set(key, value, ttl(ttl_ms), Instant::now())))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<Result<bool, Error>> {
         Ok(self.kv().map(|space| space.delete(&key, Instant::now())))
     }
 
-    fn increment(&mut self, key: String, delta: i64, ttl_ms: Option<u32>) -> wasmtime::Result<Result<i64, Error>> {
-        Ok(self.kv().and_then(|space| space.increment(key, delta, ttl(ttl_ms), Instant::now())))
+    fn increment(
+        &mut self,
+        key: String,
+        delta: i64,
+        ttl_ms: Option<u32>,
+    ) -> wasmtime::Result<Result<i64, Error>> {
+        Ok(self
+            .kv()
+            .and_then(|space| space.increment(key, delta, ttl(ttl_ms), Instant::now())))
     }
 
     fn swap(
@@ -213,7 +284,9 @@ impl Host for HostState {
         value: Vec<u8>,
         ttl_ms: Option<u32>,
     ) -> wasmtime::Result<Result<bool, Error>> {
-        Ok(self.kv().and_then(|space| space.swap(key, expect.as_deref(), value, ttl(ttl_ms), Instant::now())))
+        Ok(self.kv().and_then(|space| {
+            space.swap(key, expect.as_deref(), value, ttl(ttl_ms), Instant::now())
+        }))
     }
 }
 
@@ -228,8 +301,18 @@ mod tests {
     #[test]
     fn a_key_ends_when_its_time_has_passed() {
         let (space, start) = (space(1 << 20), Instant::now());
-        space.set("a".into(), b"1".to_vec(), Some(Duration::from_millis(10)), start).unwrap();
-        assert_eq!(space.get("a", start + Duration::from_millis(9)), Some(b"1".to_vec()));
+        space
+            .set(
+                "a".into(),
+                b"1".to_vec(),
+                Some(Duration::from_millis(10)),
+                start,
+            )
+            .unwrap();
+        assert_eq!(
+            space.get("a", start + Duration::from_millis(9)),
+            Some(b"1".to_vec())
+        );
         assert_eq!(space.get("a", start + Duration::from_millis(10)), None);
     }
 
@@ -237,21 +320,67 @@ mod tests {
     fn swap_sets_only_what_was_expected_and_sees_an_ended_key_as_absent() {
         let (space, start) = (space(1 << 20), Instant::now());
         let ttl = Some(Duration::from_millis(10));
-        assert!(space.swap("a".into(), None, b"1".to_vec(), ttl, start).unwrap());
-        assert!(!space.swap("a".into(), None, b"2".to_vec(), ttl, start).unwrap());
-        assert!(!space.swap("a".into(), Some(b"0"), b"2".to_vec(), ttl, start).unwrap());
-        assert!(space.swap("a".into(), Some(b"1"), b"2".to_vec(), ttl, start).unwrap());
-        assert!(space.swap("a".into(), None, b"3".to_vec(), ttl, start + Duration::from_millis(10)).unwrap());
+        assert!(
+            space
+                .swap("a".into(), None, b"1".to_vec(), ttl, start)
+                .unwrap()
+        );
+        assert!(
+            !space
+                .swap("a".into(), None, b"2".to_vec(), ttl, start)
+                .unwrap()
+        );
+        assert!(
+            !space
+                .swap("a".into(), Some(b"0"), b"2".to_vec(), ttl, start)
+                .unwrap()
+        );
+        assert!(
+            space
+                .swap("a".into(), Some(b"1"), b"2".to_vec(), ttl, start)
+                .unwrap()
+        );
+        assert!(
+            space
+                .swap(
+                    "a".into(),
+                    None,
+                    b"3".to_vec(),
+                    ttl,
+                    start + Duration::from_millis(10)
+                )
+                .unwrap()
+        );
     }
 
     #[test]
     fn increment_keeps_the_first_time_and_refuses_other_values() {
         let (space, start) = (space(1 << 20), Instant::now());
-        assert_eq!(space.increment("n".into(), 2, Some(Duration::from_millis(10)), start).unwrap(), 2);
-        assert_eq!(space.increment("n".into(), 3, None, start + Duration::from_millis(5)).unwrap(), 5);
-        assert_eq!(space.increment("n".into(), 1, None, start + Duration::from_millis(10)).unwrap(), 1);
-        space.set("text".into(), b"x".to_vec(), None, start).unwrap();
-        assert!(matches!(space.increment("text".into(), 1, None, start), Err(Error::Invalid(_))));
+        assert_eq!(
+            space
+                .increment("n".into(), 2, Some(Duration::from_millis(10)), start)
+                .unwrap(),
+            2
+        );
+        assert_eq!(
+            space
+                .increment("n".into(), 3, None, start + Duration::from_millis(5))
+                .unwrap(),
+            5
+        );
+        assert_eq!(
+            space
+                .increment("n".into(), 1, None, start + Duration::from_millis(10))
+                .unwrap(),
+            1
+        );
+        space
+            .set("text".into(), b"x".to_vec(), None, start)
+            .unwrap();
+        assert!(matches!(
+            space.increment("text".into(), 1, None, start),
+            Err(Error::Invalid(_))
+        ));
     }
 
     #[test]
@@ -261,7 +390,15 @@ mod tests {
         for key in ["a", "b", "c"] {
             space.set(key.into(), b"1".to_vec(), ttl, start).unwrap();
         }
-        assert!(matches!(space.set("d".into(), b"1".to_vec(), ttl, start), Err(Error::Full)));
+        assert!(matches!(
+            space.set("d".into(), b"1".to_vec(), ttl, start),
+            Err(Error::Full)
+        ));
+        assert!(
+            space
+                .swap("a".into(), Some(b"1"), b"2".to_vec(), ttl, start)
+                .unwrap()
+        );
         let later = start + SWEEP_INTERVAL;
         space.set("d".into(), b"1".to_vec(), ttl, later).unwrap();
         assert_eq!(space.bytes(), cost(1, 1));
@@ -272,8 +409,14 @@ mod tests {
     #[test]
     fn a_space_is_kept_by_name_and_two_policies_share_nothing() {
         let (spaces, now) = (KvSpaces::default(), Instant::now());
-        spaces.open("one", 1 << 20).set("k".into(), b"1".to_vec(), None, now).unwrap();
+        spaces
+            .open("one", 1 << 20)
+            .set("k".into(), b"1".to_vec(), None, now)
+            .unwrap();
         assert_eq!(spaces.open("two", 1 << 20).get("k", now), None);
-        assert_eq!(spaces.open("one", 1 << 20).get("k", now), Some(b"1".to_vec()));
+        assert_eq!(
+            spaces.open("one", 1 << 20).get("k", now),
+            Some(b"1".to_vec())
+        );
     }
 }

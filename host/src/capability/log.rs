@@ -24,7 +24,12 @@ impl Host for HostState {
         })
     }
 
-    fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+    fn log(
+        &mut self,
+        level: Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
         let message = cut(&message);
         let fields = render(&fields);
         let (policy, route) = (&*self.capabilities.policy, &*self.capabilities.route);
@@ -49,8 +54,11 @@ fn cut(message: &str) -> String {
 }
 
 fn render(fields: &[(String, String)]) -> String {
-    let pairs: Vec<String> =
-        fields.iter().take(MAX_FIELDS).map(|(name, value)| format!("{}={}", cut(name), cut(value))).collect();
+    let pairs: Vec<String> = fields
+        .iter()
+        .take(MAX_FIELDS)
+        .map(|(name, value)| format!("{}={}", cut(name), cut(value)))
+        .collect();
     pairs.join(" ")
 }
 

@@ -5,6 +5,10 @@ use crate::wasm::state::HostState;
 
 impl Host for HostState {
     fn next(&mut self) -> wasmtime::Result<u64> {
-        Ok(if self.phase.is_some() { rand::random() } else { 0 })
+        Ok(if self.phase.is_some() {
+            rand::random()
+        } else {
+            0
+        })
     }
 }

@@ -38,18 +38,44 @@ pub struct BindingError {
 
 impl RedisBinding {
     /// Prepares `workers` connections; none is made before it is used.
-    pub fn new(name: &str, url: &str, deadline: Duration, workers: usize) -> Result<Self, BindingError> {
-        let failed = |source| BindingError { name: name.to_owned(), source };
-        let connection = || -> Result<WorkerConnection, Box<dyn std::error::Error + Send + Sync>> {
-            let pool = Pool::builder(Manager::new(url)?).max_size(1).runtime(Runtime::Tokio1).build()?;
-            Ok(WorkerConnection { pool, current: Mutex::default() })
+    pub fn new(
+        name: &str,
+        url: &str,
+        deadline: Duration,
+        workers: usize,
+    ) -> Result<Self, BindingError> {
+        let failed = |source| BindingError {
+            name: name.to_owned(),
+            source,
         };
-        let workers = (0..workers).map(|_| connection()).collect::<Result<_, _>>().map_err(failed)?;
-        Ok(Self { name: name.to_owned(), deadline, workers })
+        let connection =
+            || -> Result<WorkerConnection, Box<dyn std::error::Error + Send + Sync>> {
+                let pool = Pool::builder(Manager::new(url)?)
+                    .max_size(1)
+                    .runtime(Runtime::Tokio1)
+                    .build()?;
+                Ok(WorkerConnection {
+                    pool,
+                    current: Mutex::default(),
+                })
+            };
+        let workers = (0..workers)
+            .map(|_| connection())
+            .collect::<Result<_, _>>()
+            .map_err(failed)?;
+        Ok(Self {
+            name: name.to_owned(),
+            deadline,
+            workers,
+        })
     }
 
     /// Runs one command within the binding's deadline, connecting included.
-    async fn ask<V, F>(&self, worker: usize, command: impl FnOnce(MultiplexedConnection) -> F) -> Result<V, Error>
+    async fn ask<V, F>(
+        &self,
+        worker: usize,
+        command: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> Result<V, Error>
     where
         F: Future<Output = Result<V, RedisError>>,
     {
@@ -57,7 +83,10 @@ impl RedisBinding {
         let ask = async {
             let connection = slot.connection().await?;
             let answer = command(connection).await;
-            if answer.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
+            if answer
+                .as_ref()
+                .is_err_and(RedisError::is_unrecoverable_error)
+            {
                 slot.forget();
             }
             answer.map_err(classify)
@@ -83,7 +112,11 @@ impl WorkerConnection {
         if let Some(connection) = self.lock().as_ref() {
             return Ok(connection.clone());
         }
-        let pooled = self.pool.get().await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        let pooled = self
+            .pool
+            .get()
+            .await
+            .map_err(|error| Error::Unavailable(error.to_string()))?;
         let connection = MultiplexedConnection::clone(&pooled);
         *self.lock() = Some(connection.clone());
         Ok(connection)
@@ -127,7 +160,12 @@ const MAX_KNOWN_SCRIPTS: usize = 32;
 impl RedisGrant {
     /// A grant on that binding.
     pub fn new(binding: Arc<RedisBinding>, prefix: String, scripts: bool) -> Self {
-        Self { binding, prefix, scripts, known_scripts: Arc::default() }
+        Self {
+            binding,
+            prefix,
+            scripts,
+            known_scripts: Arc::default(),
+        }
     }
 
     fn key(&self, key: &str) -> String {
@@ -135,7 +173,10 @@ impl RedisGrant {
     }
 
     fn script(&self, text: &str) -> Arc<Script> {
-        let mut known = self.known_scripts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .known_scripts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(script) = known.get(text) {
             return script.clone();
         }
@@ -147,7 +188,11 @@ impl RedisGrant {
     }
 
     async fn command<V: FromRedisValue>(&self, worker: usize, command: Cmd) -> Result<V, Error> {
-        self.binding.ask(worker, |mut connection| async move { command.query_async(&mut connection).await }).await
+        self.binding
+            .ask(worker, |mut connection| async move {
+                command.query_async(&mut connection).await
+            })
+            .await
     }
 }
 
@@ -155,8 +200,12 @@ impl HostState {
     fn redis(&self) -> Result<&RedisGrant, Error> {
         match (&self.capabilities.redis, self.phase) {
             (Some(grant), Some(_)) => Ok(grant),
-            (None, Some(_)) => Err(Error::Denied("the policy has no grant for redis".to_owned())),
-            (_, None) => Err(Error::Denied("not during describe and configure".to_owned())),
+            (None, Some(_)) => Err(Error::Denied(
+                "the policy has no grant for redis".to_owned(),
+            )),
+            (_, None) => Err(Error::Denied(
+                "not during describe and configure".to_owned(),
+            )),
         }
     }
 }
@@ -192,7 +241,10 @@ impl Host for HostState {
             Condition::IfAbsent => drop(command.arg("NX")),
             Condition::IfPresent => drop(command.arg("XX")),
         }
-        Ok(grant.command::<Value>(worker, command).await.map(|answer| answer != Value::Nil))
+        Ok(grant
+            .command::<Value>(worker, command)
+            .await
+            .map(|answer| answer != Value::Nil))
     }
 
     async fn delete(&mut self, keys: Vec<String>) -> wasmtime::Result<Result<u32, Error>> {
@@ -222,11 +274,18 @@ impl Host for HostState {
         let mut pipeline = redis::pipe();
         pipeline.cmd("INCRBY").arg(&key).arg(delta);
         if let Some(ttl_ms) = ttl_ms {
-            pipeline.cmd("PEXPIRE").arg(&key).arg(ttl_ms.max(1)).arg("NX").ignore();
+            pipeline
+                .cmd("PEXPIRE")
+                .arg(&key)
+                .arg(ttl_ms.max(1))
+                .arg("NX")
+                .ignore();
         }
         let answer: Result<(i64,), Error> = grant
             .binding
-            .ask(worker, |mut connection| async move { pipeline.query_async(&mut connection).await })
+            .ask(worker, |mut connection| async move {
+                pipeline.query_async(&mut connection).await
+            })
             .await;
         Ok(answer.map(|(value,)| value))
     }
@@ -240,7 +299,11 @@ impl Host for HostState {
         let worker = self.worker;
         let grant = match self.redis() {
             Ok(grant) if grant.scripts => grant,
-            Ok(_) => return Ok(Err(Error::Denied("the grant does not allow scripts (scripts: true)".to_owned()))),
+            Ok(_) => {
+                return Ok(Err(Error::Denied(
+                    "the grant does not allow scripts (scripts: true)".to_owned(),
+                )));
+            }
             Err(denied) => return Ok(Err(denied)),
         };
         let script = grant.script(&script);
@@ -281,6 +344,10 @@ fn item(value: Value) -> Result<Item, Error> {
         Value::SimpleString(text) => Item::Data(text.into_bytes()),
         Value::Okay => Item::Data(b"OK".to_vec()),
         Value::ServerError(error) => return Err(Error::Server(format!("{error:?}"))),
-        other => return Err(Error::Server(format!("a reply that the contract has no form for: {other:?}"))),
+        other => {
+            return Err(Error::Server(format!(
+                "a reply that the contract has no form for: {other:?}"
+            )));
+        }
     })
 }

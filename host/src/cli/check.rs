@@ -6,7 +6,9 @@ use crate::server;
 /// Checks what `run` would check before it binds its listeners.
 pub(super) async fn check(arguments: &ConfigArguments) -> Result<(), String> {
     let config = arguments.load()?;
-    let uses = server::check(&config, arguments.engines()?).await.map_err(|error| arguments.explain(error))?;
+    let uses = server::check(&config, arguments.engines()?)
+        .await
+        .map_err(|error| arguments.explain(error))?;
     println!(
         "{}: ok ({} routes, {} upstreams, {uses} policies in chains)",
         arguments.config.display(),

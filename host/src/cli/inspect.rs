@@ -31,10 +31,32 @@ fn print(policy: &PolicyComponent) {
     print_list("exports", &policy.exports);
     print_list("imports", &policy.imports);
     let optional: Vec<&str> = manifest.optional_imports().collect();
-    let needs: Vec<&str> = policy.capabilities().into_iter().filter(|name| !optional.contains(name)).collect();
-    println!("needs grants {}", if needs.is_empty() { "none".to_owned() } else { needs.join(", ") });
-    println!("may use      {}", if optional.is_empty() { "nothing else".to_owned() } else { optional.join(", ") });
-    let keeping = if policy.snapshots { "once, then kept in a snapshot" } else { "by every new instance" };
+    let needs: Vec<&str> = policy
+        .capabilities()
+        .into_iter()
+        .filter(|name| !optional.contains(name))
+        .collect();
+    println!(
+        "needs grants {}",
+        if needs.is_empty() {
+            "none".to_owned()
+        } else {
+            needs.join(", ")
+        }
+    );
+    println!(
+        "may use      {}",
+        if optional.is_empty() {
+            "nothing else".to_owned()
+        } else {
+            optional.join(", ")
+        }
+    );
+    let keeping = if policy.snapshots {
+        "once, then kept in a snapshot"
+    } else {
+        "by every new instance"
+    };
     println!("configured   {keeping}");
     for (name, value) in &manifest.annotations {
         println!("annotation   {name} = {value}");

@@ -64,7 +64,11 @@ struct ConfigArguments {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     crate::telemetry::log::start();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the control runtime does not start: {error}")),
     };
@@ -72,7 +76,9 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Run(arguments) => run::run(&arguments).await,
             Command::Check(arguments) => check::check(&arguments).await,
-            Command::Policy(PolicyCommand::Inspect { component }) => inspect::inspect(&component).await,
+            Command::Policy(PolicyCommand::Inspect { component }) => {
+                inspect::inspect(&component).await
+            }
             Command::Schema => {
                 println!("{:#}", portcullis_config::json_schema());
                 Ok(())
@@ -98,13 +104,21 @@ impl ConfigArguments {
     }
 
     fn engines(&self) -> Result<Arc<Engines>, String> {
-        let cache = self.cache.clone().or_else(default_cache).and_then(own_directory);
-        Engines::start(cache.as_deref()).map(Arc::new).map_err(|error| format!("portcullis: {error}"))
+        let cache = self
+            .cache
+            .clone()
+            .or_else(default_cache)
+            .and_then(own_directory);
+        Engines::start(cache.as_deref())
+            .map(Arc::new)
+            .map_err(|error| format!("portcullis: {error}"))
     }
 
     fn explain(&self, error: StartError) -> String {
         match error {
-            StartError::Config(problems) => portcullis_config::ConfigErrors::new(&self.config, problems).to_string(),
+            StartError::Config(problems) => {
+                portcullis_config::ConfigErrors::new(&self.config, problems).to_string()
+            }
             other => format!("portcullis: {other}"),
         }
     }
@@ -112,21 +126,42 @@ impl ConfigArguments {
 
 fn default_cache() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let base = base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    let base =
+        base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
     base.is_absolute().then(|| base.join("portcullis"))
 }
 
 /// The directory, made if it is missing, if nobody else can write to it: what lies there is run.
 fn own_directory(path: PathBuf) -> Option<PathBuf> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-    if let Err(error) = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path) {
-        tracing::warn!("compiled policies are not kept: {}: {error}", path.display());
+    if let Err(error) = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&path)
+    {
+        tracing::warn!(
+            "compiled policies are not kept: {}: {error}",
+            path.display()
+        );
         return None;
     }
     let metadata = std::fs::metadata(&path).ok()?;
+    // The owner of its entry in /proc is the user that a process runs as.
+    let is_ours =
+        std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == metadata.uid());
+    if !is_ours {
+        tracing::warn!(
+            "compiled policies are not kept: {} belongs to another user",
+            path.display()
+        );
+        return None;
+    }
     let others_may_write = metadata.mode() & 0o022 != 0;
     if others_may_write {
-        tracing::warn!("compiled policies are not kept: {} is writable by others; chmod 700 it", path.display());
+        tracing::warn!(
+            "compiled policies are not kept: {} is writable by others; chmod 700 it",
+            path.display()
+        );
         return None;
     }
     // wasmtime wants an absolute path.

@@ -2,6 +2,8 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use portcullis_config::Config;
+
 use super::ConfigArguments;
 use crate::server::{self, Running};
 
@@ -9,16 +11,21 @@ use crate::server::{self, Running};
 pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
     let config = arguments.load()?;
     let mut signals = Signals::catch().map_err(|error| format!("portcullis: signals: {error}"))?;
-    let running = server::start(&config, arguments.engines()?).await.map_err(|error| arguments.explain(error))?;
+    let running = server::start(&config, arguments.engines()?)
+        .await
+        .map_err(|error| arguments.explain(error))?;
     announce(&running);
     loop {
         tokio::select! {
-            _ = signals.hangup.recv() => reload(arguments, &running).await,
+            _ = signals.hangup.recv() => reload(arguments, &config, &running).await,
             _ = signals.interrupt.recv() => break,
             _ = signals.terminate.recv() => break,
         }
     }
-    tracing::info!("draining: requests in flight have {:?}; a second signal stops at once", config.drain_timeout);
+    tracing::info!(
+        "draining: requests in flight have {:?}; a second signal stops at once",
+        config.drain_timeout
+    );
     tokio::select! {
         () = running.stop() => {}
         _ = signals.interrupt.recv() => {}
@@ -53,11 +60,18 @@ fn announce(running: &Running) {
     }
 }
 
-async fn reload(arguments: &ConfigArguments, running: &Running) {
+async fn reload(arguments: &ConfigArguments, started: &Config, running: &Running) {
     let config = match arguments.load() {
         Ok(config) => config,
-        Err(problems) => return tracing::error!("reload refused, the old config serves on:\n{problems}"),
+        Err(problems) => {
+            return tracing::error!("reload refused, the old config serves on:\n{problems}");
+        }
     };
+    for part in needs_restart(started, &config) {
+        tracing::warn!(
+            "{part}: changed in the config, but as it was at the start; restart to change it"
+        );
+    }
     match running.reload(&config).await {
         Ok(revision) => tracing::info!("revision {revision} of the config serves"),
         Err(problems) => {
@@ -65,4 +79,21 @@ async fn reload(arguments: &ConfigArguments, running: &Running) {
             tracing::error!("reload refused, the old config serves on:\n{problems}");
         }
     }
+}
+
+/// What a reload does not change.
+fn needs_restart(started: &Config, config: &Config) -> impl Iterator<Item = &'static str> {
+    let changed = [
+        ("listeners", started.listeners != config.listeners),
+        ("metrics", started.metrics != config.metrics),
+        ("workers", started.workers != config.workers),
+        (
+            "drain_timeout",
+            started.drain_timeout != config.drain_timeout,
+        ),
+    ];
+    changed
+        .into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(part, _)| part)
 }

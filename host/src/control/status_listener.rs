@@ -37,7 +37,11 @@ struct Status {
 }
 
 /// Binds the address and serves in the background of the present runtime.
-pub async fn start(address: SocketAddr, metrics: Arc<Metrics>, readiness: Readiness) -> io::Result<SocketAddr> {
+pub async fn start(
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
     let router = Router::new()
@@ -55,7 +59,11 @@ pub async fn start(address: SocketAddr, metrics: Arc<Metrics>, readiness: Readin
 
 async fn render(State(status): State<Status>) -> Response {
     match status.metrics.render() {
-        Ok(page) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
+        Ok(page) => (
+            [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+            page,
+        )
+            .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

@@ -24,18 +24,24 @@ pub enum RequestOutcome {
 }
 
 /// Asks every policy's `on-request`, first to last.
-pub async fn on_request(revision: &Revision, mut exchange: Box<Exchange>) -> (Box<Exchange>, RequestOutcome) {
+pub async fn on_request(
+    revision: &Revision,
+    mut exchange: Box<Exchange>,
+) -> (Box<Exchange>, RequestOutcome) {
     let route = exchange.route.clone();
     for member in &route.chain {
         if !member.policy.exports(Phase::OnRequest) {
             continue;
         }
         let seat = seat(revision, member);
-        let (back, verdict) = timed(member, Phase::OnRequest, call::on_request(&seat, exchange)).await;
+        let (back, verdict) =
+            timed(member, Phase::OnRequest, call::on_request(&seat, exchange)).await;
         exchange = back;
         match verdict {
             Ok(RequestVerdict::Next) => {}
-            Ok(RequestVerdict::Respond(response)) => return (exchange, RequestOutcome::Respond(member.place, response)),
+            Ok(RequestVerdict::Respond(response)) => {
+                return (exchange, RequestOutcome::Respond(member.place, response));
+            }
             Err(fault) => {
                 if let Some(error) = failed(revision, &exchange, member, Phase::OnRequest, fault) {
                     return (exchange, RequestOutcome::Failed(member.place, error));
@@ -58,7 +64,12 @@ pub async fn on_attempt(
             continue;
         }
         let seat = seat(revision, member);
-        let (back, verdict) = timed(member, Phase::OnAttempt, call::on_attempt(&seat, exchange, last)).await;
+        let (back, verdict) = timed(
+            member,
+            Phase::OnAttempt,
+            call::on_attempt(&seat, exchange, last),
+        )
+        .await;
         exchange = back;
         match verdict {
             Ok(AttemptVerdict::Abstain) => {}
@@ -94,12 +105,20 @@ pub async fn on_response(
             continue;
         }
         let seat = seat(revision, member);
-        let (back, verdict) = timed(member, Phase::OnResponse, call::on_response(&seat, exchange)).await;
+        let (back, verdict) = timed(
+            member,
+            Phase::OnResponse,
+            call::on_response(&seat, exchange),
+        )
+        .await;
         exchange = back;
         match verdict {
             Ok(ResponseVerdict::Next) => {}
             Ok(ResponseVerdict::Replace(response)) => {
-                return (exchange, Some((member.place, Replacement::Policy(member.place, response))));
+                return (
+                    exchange,
+                    Some((member.place, Replacement::Policy(member.place, response))),
+                );
             }
             Err(fault) => {
                 if let Some(error) = failed(revision, &exchange, member, Phase::OnResponse, fault) {
@@ -112,10 +131,19 @@ pub async fn on_response(
 }
 
 fn seat<'a>(revision: &'a Revision, member: &'a PolicyUse) -> Seat<'a> {
-    Seat { policy: &member.policy, pool: &revision.sandboxes[member.slot], worker: revision.worker, place: member.place }
+    Seat {
+        policy: &member.policy,
+        pool: &revision.sandboxes[member.slot],
+        worker: revision.worker,
+        place: member.place,
+    }
 }
 
-async fn timed<V>(member: &PolicyUse, phase: Phase, hook: impl Future<Output = Ended<V>>) -> Ended<V> {
+async fn timed<V>(
+    member: &PolicyUse,
+    phase: Phase,
+    hook: impl Future<Output = Ended<V>>,
+) -> Ended<V> {
     let start = Instant::now();
     let ended = hook.await;
     member.timers.record(phase, start.elapsed());
@@ -131,7 +159,9 @@ fn failed(
     fault: Fault,
 ) -> Option<GatewayError> {
     let route = &exchange.route.name;
-    revision.metrics.policy_fault(&member.name, route, phase, fault.kind());
+    revision
+        .metrics
+        .policy_fault(&member.name, route, phase, fault.kind());
     let on_failure = match member.on_failure {
         OnFailure::Open => "open",
         OnFailure::Closed => "closed",
@@ -139,6 +169,10 @@ fn failed(
     tracing::warn!(policy = &*member.name, %route, phase = phase.name(), request = exchange.id, on_failure, "policy failed: {fault}");
     match member.on_failure {
         OnFailure::Open => None,
-        OnFailure::Closed => Some(GatewayError::PolicyFailed { policy: member.name.clone(), phase, fault }),
+        OnFailure::Closed => Some(GatewayError::PolicyFailed {
+            policy: member.name.clone(),
+            phase,
+            fault,
+        }),
     }
 }

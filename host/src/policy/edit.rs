@@ -77,7 +77,9 @@ impl StagedEdits {
     /// Stages a change of a field.
     pub fn field(&mut self, side: Side, edit: FieldEdit) -> Result<(), EditError> {
         let size = match &edit {
-            FieldEdit::Set(name, value) | FieldEdit::Append(name, value) => name.as_str().len() + value.len(),
+            FieldEdit::Set(name, value) | FieldEdit::Append(name, value) => {
+                name.as_str().len() + value.len()
+            }
             FieldEdit::Remove(name) => name.as_str().len(),
         };
         self.charge(size)?;
@@ -86,29 +88,44 @@ impl StagedEdits {
             Side::Response => &mut self.response_fields,
         };
         if fields.len() == MAX_EDITS {
-            return Err(EditError::Invalid(format!("more than {MAX_EDITS} edits in one hook")));
+            return Err(EditError::Invalid(format!(
+                "more than {MAX_EDITS} edits in one hook"
+            )));
         }
         fields.push(edit);
         Ok(())
     }
 
-    /// Stages another method, authority, path and query.
-    pub fn head(&mut self, method: &str, authority: &str, target: &str) -> Result<(), EditError> {
+    /// Stages another method, path and query, and authority where that is another one too.
+    pub fn head(
+        &mut self,
+        method: &str,
+        authority: Option<&str>,
+        target: &str,
+    ) -> Result<(), EditError> {
         let invalid = |what: &str, value: &str| EditError::Invalid(format!("{what} {value:?}"));
-        let method = http::Method::from_bytes(method.as_bytes()).map_err(|_| invalid("method", method))?;
+        let method =
+            http::Method::from_bytes(method.as_bytes()).map_err(|_| invalid("method", method))?;
         if method == http::Method::CONNECT {
             return Err(EditError::Forbidden("method CONNECT".into()));
         }
         if !target.starts_with('/') {
             return Err(invalid("path-with-query", target));
         }
-        let parsed: PathAndQuery = target.parse().map_err(|_| invalid("path-with-query", target))?;
-        authority.parse::<http::uri::Authority>().map_err(|_| invalid("authority", authority))?;
-        let host = HeaderValue::from_str(authority).map_err(|_| invalid("authority", authority))?;
-        self.charge(target.len() + authority.len())?;
+        let parsed: PathAndQuery = target
+            .parse()
+            .map_err(|_| invalid("path-with-query", target))?;
+        self.charge(target.len() + authority.map_or(0, str::len))?;
+        if let Some(authority) = authority {
+            authority
+                .parse::<http::uri::Authority>()
+                .map_err(|_| invalid("authority", authority))?;
+            let host =
+                HeaderValue::from_str(authority).map_err(|_| invalid("authority", authority))?;
+            self.request_fields.push(FieldEdit::Set(header::HOST, host));
+        }
         self.request_method = Some(method);
         self.request_target = Some(parsed);
-        self.request_fields.push(FieldEdit::Set(header::HOST, host));
         Ok(())
     }
 
@@ -121,7 +138,9 @@ impl StagedEdits {
     /// Stages the policy's own state; too much of it is refused.
     pub fn state(&mut self, value: Vec<u8>) -> Result<(), EditError> {
         if value.len() > MAX_STATE_BYTES {
-            return Err(EditError::Invalid(format!("state of more than {MAX_STATE_BYTES} bytes")));
+            return Err(EditError::Invalid(format!(
+                "state of more than {MAX_STATE_BYTES} bytes"
+            )));
         }
         self.state = Some(value);
         Ok(())
@@ -136,7 +155,9 @@ impl StagedEdits {
     pub fn share(&mut self, key: String, value: String) -> Result<(), EditError> {
         self.charge(key.len() + value.len())?;
         if self.shared.len() == MAX_EDITS {
-            return Err(EditError::Invalid(format!("more than {MAX_EDITS} shared values in one hook")));
+            return Err(EditError::Invalid(format!(
+                "more than {MAX_EDITS} shared values in one hook"
+            )));
         }
         self.shared.push((key, value));
         Ok(())
@@ -167,7 +188,9 @@ impl StagedEdits {
     fn charge(&mut self, bytes: usize) -> Result<(), EditError> {
         self.bytes += bytes;
         if self.bytes > MAX_EDIT_BYTES {
-            return Err(EditError::Invalid(format!("more than {MAX_EDIT_BYTES} bytes of edits in one hook")));
+            return Err(EditError::Invalid(format!(
+                "more than {MAX_EDIT_BYTES} bytes of edits in one hook"
+            )));
         }
         Ok(())
     }
@@ -187,7 +210,8 @@ fn apply_fields(headers: &mut HeaderMap, edits: Vec<FieldEdit>) {
 
 /// A field name that a policy may use, in lower case.
 pub fn editable_name(name: &str) -> Result<HeaderName, EditError> {
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Invalid(format!("name {name:?}")))?;
+    let parsed = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| EditError::Invalid(format!("name {name:?}")))?;
     if is_reserved(&parsed) {
         return Err(EditError::Forbidden(parsed.as_str().to_owned()));
     }
@@ -229,19 +253,27 @@ pub fn local_response(
     let status = final_status(status)?;
     let mut headers = HeaderMap::with_capacity(fields.len().min(MAX_EDITS) + 4);
     if fields.len() > MAX_EDITS {
-        return Err(EditError::Invalid(format!("more than {MAX_EDITS} fields in a response")));
+        return Err(EditError::Invalid(format!(
+            "more than {MAX_EDITS} fields in a response"
+        )));
     }
     for (name, value) in fields {
         let name = editable_name(&name)?;
         let value = field_value(&name, &value)?;
         headers.append(name, value);
     }
-    Ok(LocalResponse { status, headers, body: body.into() })
+    Ok(LocalResponse {
+        status,
+        headers,
+        body: body.into(),
+    })
 }
 
 fn final_status(status: u16) -> Result<StatusCode, EditError> {
     match StatusCode::from_u16(status) {
         Ok(code) if (200..600).contains(&status) => Ok(code),
-        _ => Err(EditError::Invalid(format!("status {status}: use 200 to 599"))),
+        _ => Err(EditError::Invalid(format!(
+            "status {status}: use 200 to 599"
+        ))),
     }
 }

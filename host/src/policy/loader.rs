@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use portcullis_config::Problem;
 use portcullis_config::Config;
+use portcullis_config::Problem;
 use portcullis_config::{ComponentSource, Policy as PolicyConfig};
 use sha2::{Digest as _, Sha256};
 
@@ -23,8 +23,20 @@ const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 
 /// The policies that the binary carries, by name.
 const BUILTIN: &[(&str, &[u8])] = &[
-    ("rate-limit", include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/policies/rate-limit.wasm"))),
-    ("retry", include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/policies/retry.wasm"))),
+    (
+        "rate-limit",
+        include_bytes!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../target/policies/rate-limit.wasm"
+        )),
+    ),
+    (
+        "retry",
+        include_bytes!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../target/policies/retry.wasm"
+        )),
+    ),
 ];
 
 /// Loads components; one that was loaded before is not compiled again.
@@ -46,11 +58,18 @@ pub type UseProblem = (String, String);
 impl PolicyLoader {
     /// Nothing is loaded yet.
     pub fn new(engines: Arc<Engines>) -> Self {
-        Self { engines, loaded: Mutex::default() }
+        Self {
+            engines,
+            loaded: Mutex::default(),
+        }
     }
 
     /// Loads every policy of the config; what can't be loaded is on the list of problems.
-    pub async fn load_all(&self, config: &Config, problems: &mut Vec<Problem>) -> BTreeMap<String, LoadedPolicy> {
+    pub async fn load_all(
+        &self,
+        config: &Config,
+        problems: &mut Vec<Problem>,
+    ) -> BTreeMap<String, LoadedPolicy> {
         let mut policies = BTreeMap::new();
         for (name, policy) in &config.policies {
             let path = format!("policies.{name}");
@@ -59,7 +78,11 @@ impl PolicyLoader {
                     for message in missing_grants(&component, policy) {
                         problems.push(config.problem(format!("{path}.grants"), message));
                     }
-                    let loaded = LoadedPolicy { name: name.clone(), config: policy.clone(), component };
+                    let loaded = LoadedPolicy {
+                        name: name.clone(),
+                        config: policy.clone(),
+                        component,
+                    };
                     policies.insert(name.clone(), loaded);
                 }
                 Err(message) => problems.push(config.problem(format!("{path}.component"), message)),
@@ -78,7 +101,9 @@ impl PolicyLoader {
         if let Some(component) = self.lock().get(&digest) {
             return Ok(component.clone());
         }
-        let component = PolicyComponent::load(&self.engines, bytes).await.map_err(|error| format!("{source}: {error}"))?;
+        let component = PolicyComponent::load(&self.engines, bytes)
+            .await
+            .map_err(|error| format!("{source}: {error}"))?;
         let component = Arc::new(component);
         self.lock().insert(digest, component.clone());
         Ok(component)
@@ -97,9 +122,15 @@ impl PolicyLoader {
             time: limits.time,
             memory_bytes: usize::try_from(limits.memory).unwrap_or(usize::MAX),
         };
-        Policy::prepare(&self.engines, &policy.component, config, Arc::new(capabilities), running)
-            .await
-            .map_err(|error| use_problems(&policy.name, error))
+        Policy::prepare(
+            &self.engines,
+            &policy.component,
+            config,
+            Arc::new(capabilities),
+            running,
+        )
+        .await
+        .map_err(|error| use_problems(&policy.name, error))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Arc<PolicyComponent>>> {
@@ -117,30 +148,61 @@ impl LoadedPolicy {
     ) -> Capabilities {
         let grants = &self.config.grants;
         let kv = grants.kv.as_ref().map(|kv| {
-            foundations.kv.open(&self.name, usize::try_from(kv.max_bytes).unwrap_or(usize::MAX))
+            foundations.kv.open(
+                &self.name,
+                usize::try_from(kv.max_bytes).unwrap_or(usize::MAX),
+            )
         });
         let redis = grants.redis.as_ref().and_then(|grant| {
             let binding = redis.get(&grant.binding)?.clone();
-            Some(RedisGrant::new(binding, grant.prefix.clone(), grant.scripts))
+            Some(RedisGrant::new(
+                binding,
+                grant.prefix.clone(),
+                grant.scripts,
+            ))
         });
-        let metrics =
-            grants.metrics.map(|_| Arc::new(PolicyCounters::new(foundations.metrics.clone(), &self.name, route)));
-        Capabilities { policy: self.name.as_str().into(), route: route.into(), kv, redis, metrics }
+        let metrics = grants.metrics.map(|_| {
+            Arc::new(PolicyCounters::new(
+                foundations.metrics.clone(),
+                &self.name,
+                route,
+            ))
+        });
+        Capabilities {
+            policy: self.name.as_str().into(),
+            route: route.into(),
+            kv,
+            redis,
+            metrics,
+        }
     }
 }
 
 fn builtin(name: &str) -> Result<&'static [u8], String> {
-    BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes).ok_or_else(|| {
-        let known: Vec<&str> = BUILTIN.iter().map(|(known, _)| *known).collect();
-        format!("no builtin policy {name:?}; this gateway carries: {}", known.join(", "))
-    })
+    BUILTIN
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, bytes)| *bytes)
+        .ok_or_else(|| {
+            let known: Vec<&str> = BUILTIN.iter().map(|(known, _)| *known).collect();
+            format!(
+                "no builtin policy {name:?}; this gateway carries: {}",
+                known.join(", ")
+            )
+        })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let place = path.display();
-    let size = std::fs::metadata(path).map_err(|error| format!("{place}: {error}; build it with `make policies`, or correct the path"))?.len();
+    let size = std::fs::metadata(path)
+        .map_err(|error| {
+            format!("{place}: {error}; build it with `make policies`, or correct the path")
+        })?
+        .len();
     if size > MAX_COMPONENT_BYTES {
-        return Err(format!("{place}: {size} bytes; a policy has at most {MAX_COMPONENT_BYTES}"));
+        return Err(format!(
+            "{place}: {size} bytes; a policy has at most {MAX_COMPONENT_BYTES}"
+        ));
     }
     std::fs::read(path).map_err(|error| format!("{place}: {error}"))
 }
@@ -149,7 +211,11 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 /// that it works without.
 fn missing_grants(component: &PolicyComponent, policy: &PolicyConfig) -> Vec<String> {
     let excused = |name: &str| {
-        policy.stub.iter().any(|stub| stub.name() == name) || component.manifest.optional_imports().any(|optional| optional == name)
+        policy.stub.iter().any(|stub| stub.name() == name)
+            || component
+                .manifest
+                .optional_imports()
+                .any(|optional| optional == name)
     };
     let granted = |name: &str| match name {
         "kv" => policy.grants.kv.is_some(),

@@ -32,8 +32,16 @@ impl Matcher {
     pub fn matches(&self, head: &RequestHead) -> bool {
         has_path_prefix(head.target.path(), &self.path_prefix)
             && (self.methods.is_empty() || self.methods.contains(&head.method))
-            && self.host.as_ref().is_none_or(|host| host_matches(host, &head.headers))
-            && self.headers.iter().all(|(name, value)| head.headers.get_all(name).iter().any(|given| given == value))
+            && self
+                .host
+                .as_ref()
+                .is_none_or(|host| host_matches(host, &head.headers))
+            && self.headers.iter().all(|(name, value)| {
+                head.headers
+                    .get_all(name)
+                    .iter()
+                    .any(|given| given == value)
+            })
     }
 
     /// Orders matchers, the most specific first: an exact host, then the longest wildcard, then
@@ -44,23 +52,38 @@ impl Matcher {
             Some(HostPattern::Wildcard(suffix)) => (1, suffix.len()),
             None => (0, 0),
         };
-        Reverse((host, self.path_prefix.len(), !self.methods.is_empty(), self.headers.len()))
+        Reverse((
+            host,
+            self.path_prefix.len(),
+            !self.methods.is_empty(),
+            self.headers.len(),
+        ))
     }
 }
 
 /// Whether `path` begins with the whole segments of `prefix` (which has no slash at its end).
 pub fn has_path_prefix(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn host_matches(pattern: &HostPattern, headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let Some(host) = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+    else {
+        return false;
+    };
     pattern.matches(without_port(host))
 }
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() => name,
+        Some((name, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() =>
+        {
+            name
+        }
         _ => host,
     }
 }

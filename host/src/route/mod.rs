@@ -39,7 +39,10 @@ pub struct Route {
 
 impl std::fmt::Debug for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Route").field("name", &self.name).field("matcher", &self.matcher).finish_non_exhaustive()
+        f.debug_struct("Route")
+            .field("name", &self.name)
+            .field("matcher", &self.matcher)
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,10 +67,22 @@ impl Rewrite {
         if self.strip_prefix.is_none() && self.add_prefix.is_none() {
             return target.clone();
         }
-        let strip = self.strip_prefix.as_deref().unwrap_or("").trim_end_matches('/');
+        let strip = self
+            .strip_prefix
+            .as_deref()
+            .unwrap_or("")
+            .trim_end_matches('/');
         let path = target.path();
-        let rest = if matcher::has_path_prefix(path, strip) { &path[strip.len()..] } else { path };
-        let add = self.add_prefix.as_deref().unwrap_or("").trim_end_matches('/');
+        let rest = if matcher::has_path_prefix(path, strip) {
+            &path[strip.len()..]
+        } else {
+            path
+        };
+        let add = self
+            .add_prefix
+            .as_deref()
+            .unwrap_or("")
+            .trim_end_matches('/');
         let mut rewritten = String::with_capacity(add.len() + target.as_str().len() + 1);
         rewritten.push_str(add);
         if !rest.starts_with('/') {
@@ -100,8 +115,15 @@ mod tests {
             (None, None, "/x", "/x"),
         ];
         for (strip, add, from, to) in cases {
-            let rewrite = Rewrite { strip_prefix: strip.map(str::to_owned), add_prefix: add.map(str::to_owned) };
-            assert_eq!(rewrite.apply(&from.parse().unwrap()).as_str(), to, "{strip:?} {add:?} {from}");
+            let rewrite = Rewrite {
+                strip_prefix: strip.map(str::to_owned),
+                add_prefix: add.map(str::to_owned),
+            };
+            assert_eq!(
+                rewrite.apply(&from.parse().unwrap()).as_str(),
+                to,
+                "{strip:?} {add:?} {from}"
+            );
         }
     }
 }

@@ -9,18 +9,24 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
+use opentelemetry::metrics::{
+    BoundCounter, BoundHistogram, Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter,
+};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
 use crate::wasm::Phase;
 
 /// Seconds; the boundaries of OpenTelemetry's HTTP conventions, with finer ones below.
-const REQUEST_SECONDS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+const REQUEST_SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
+    7.5, 10.0,
+];
 /// Seconds; a policy takes microseconds.
-const POLICY_SECONDS: &[f64] =
-    &[0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1];
+const POLICY_SECONDS: &[f64] = &[
+    0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005,
+    0.01, 0.05, 0.1,
+];
 
 /// All instruments of a process.
 pub struct Metrics {
@@ -57,14 +63,46 @@ impl Metrics {
         let metrics = Self {
             registry,
             _provider: provider,
-            request_duration: seconds(&meter, "http.server.request.duration", "Time from a request's head to the end of its response", REQUEST_SECONDS),
-            policy_duration: seconds(&meter, "portcullis.policy.duration", "Time of one hook of a policy, host calls included", POLICY_SECONDS),
-            policy_faults: counter(&meter, "portcullis.policy.faults", "Hooks that did not end well, by kind"),
-            attempts: counter(&meter, "portcullis.upstream.attempts", "Attempts at upstreams, by status class or failure"),
-            retries: counter(&meter, "portcullis.retries", "Attempts after the first, by what made them necessary"),
-            connections: meter.i64_up_down_counter("portcullis.connections.active").with_description("Client connections that are open").build(),
-            config_revision: meter.u64_gauge("portcullis.config.revision").with_description("Revision of the config that serves").build(),
-            config_reloads: counter(&meter, "portcullis.config.reloads", "Reloads of the config, by result"),
+            request_duration: seconds(
+                &meter,
+                "http.server.request.duration",
+                "Time from a request's head to the end of its response",
+                REQUEST_SECONDS,
+            ),
+            policy_duration: seconds(
+                &meter,
+                "portcullis.policy.duration",
+                "Time of one hook of a policy, host calls included",
+                POLICY_SECONDS,
+            ),
+            policy_faults: counter(
+                &meter,
+                "portcullis.policy.faults",
+                "Hooks that did not end well, by kind",
+            ),
+            attempts: counter(
+                &meter,
+                "portcullis.upstream.attempts",
+                "Attempts at upstreams, by status class or failure",
+            ),
+            retries: counter(
+                &meter,
+                "portcullis.retries",
+                "Attempts after the first, by what made them necessary",
+            ),
+            connections: meter
+                .i64_up_down_counter("portcullis.connections.active")
+                .with_description("Client connections that are open")
+                .build(),
+            config_revision: meter
+                .u64_gauge("portcullis.config.revision")
+                .with_description("Revision of the config that serves")
+                .build(),
+            config_reloads: counter(
+                &meter,
+                "portcullis.config.reloads",
+                "Reloads of the config, by result",
+            ),
             meter,
         };
         metrics.announce_build();
@@ -73,7 +111,9 @@ impl Metrics {
 
     /// The series in Prometheus' text format.
     pub fn render(&self) -> Result<String, MetricsError> {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).map_err(|error| MetricsError(error.to_string()))
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .map_err(|error| MetricsError(error.to_string()))
     }
 
     /// A hook of a policy on a route did not end well.
@@ -89,7 +129,10 @@ impl Metrics {
 
     /// An attempt was made because of `reason`: a status or a failure's name.
     pub fn retry(&self, upstream: &str, reason: String) {
-        let labels = [KeyValue::new("portcullis.upstream", upstream.to_owned()), KeyValue::new("portcullis.reason", reason)];
+        let labels = [
+            KeyValue::new("portcullis.upstream", upstream.to_owned()),
+            KeyValue::new("portcullis.reason", reason),
+        ];
         self.retries.add(1, &labels);
     }
 
@@ -105,7 +148,8 @@ impl Metrics {
 
     /// A reload ended as `result`.
     pub fn reload(&self, result: &'static str) {
-        self.config_reloads.add(1, &[KeyValue::new("portcullis.result", result)]);
+        self.config_reloads
+            .add(1, &[KeyValue::new("portcullis.result", result)]);
     }
 
     /// A client's connection was opened (+1) or closed (-1).
@@ -114,7 +158,12 @@ impl Metrics {
     }
 
     /// The histograms of a policy use, for the hooks that it has.
-    pub fn bind_policy(&self, policy: &str, route: &str, exports: impl Fn(Phase) -> bool) -> PolicyTimers {
+    pub fn bind_policy(
+        &self,
+        policy: &str,
+        route: &str,
+        exports: impl Fn(Phase) -> bool,
+    ) -> PolicyTimers {
         let bind = |phase: Phase| {
             self.policy_duration.bind(&[
                 KeyValue::new("portcullis.policy", policy.to_owned()),
@@ -132,21 +181,41 @@ impl Metrics {
     }
 
     fn announce_build(&self) {
-        let info = self.meter.u64_gauge("portcullis.build.info").with_description("1, with the version as a label").build();
+        let info = self
+            .meter
+            .u64_gauge("portcullis.build.info")
+            .with_description("1, with the version as a label")
+            .build();
         info.record(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]);
     }
 }
 
 fn attempt_labels(upstream: &str, outcome: &'static str) -> [KeyValue; 2] {
-    [KeyValue::new("portcullis.upstream", upstream.to_owned()), KeyValue::new("portcullis.outcome", outcome)]
+    [
+        KeyValue::new("portcullis.upstream", upstream.to_owned()),
+        KeyValue::new("portcullis.outcome", outcome),
+    ]
 }
 
 fn counter(meter: &Meter, name: &'static str, description: &'static str) -> Counter<u64> {
-    meter.u64_counter(name).with_description(description).build()
+    meter
+        .u64_counter(name)
+        .with_description(description)
+        .build()
 }
 
-fn seconds(meter: &Meter, name: &'static str, description: &'static str, boundaries: &[f64]) -> Histogram<f64> {
-    meter.f64_histogram(name).with_unit("s").with_description(description).with_boundaries(boundaries.to_vec()).build()
+fn seconds(
+    meter: &Meter,
+    name: &'static str,
+    description: &'static str,
+    boundaries: &[f64],
+) -> Histogram<f64> {
+    meter
+        .f64_histogram(name)
+        .with_unit("s")
+        .with_description(description)
+        .with_boundaries(boundaries.to_vec())
+        .build()
 }
 
 /// How long the hooks of one policy use take, by phase.
@@ -185,11 +254,20 @@ type MethodAndStatus = (&'static str, u16);
 impl RouteSlots {
     /// Slots of that route; `(none)` for requests that no route matched.
     pub fn new(route: &str) -> Self {
-        Self { route: route.to_owned(), bound: RefCell::default() }
+        Self {
+            route: route.to_owned(),
+            bound: RefCell::default(),
+        }
     }
 
     /// Records a request that has ended.
-    pub fn record(&self, metrics: &Metrics, method: &Method, status: StatusCode, duration: Duration) {
+    pub fn record(
+        &self,
+        metrics: &Metrics,
+        method: &Method,
+        status: StatusCode,
+        duration: Duration,
+    ) {
         let key = (known_method(method), status.as_u16());
         let mut bound = self.bound.borrow_mut();
         let place = match bound.iter().position(|(bound, _)| *bound == key) {
@@ -236,8 +314,16 @@ mod tests {
             slots.record(&metrics, &method, StatusCode::OK, Duration::from_millis(1));
         }
         let page = metrics.render().unwrap();
-        let counts: Vec<&str> = page.lines().filter(|line| line.starts_with("http_server_request_duration_seconds_count")).collect();
+        let counts: Vec<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("http_server_request_duration_seconds_count"))
+            .collect();
         assert_eq!(counts.len(), 2, "{page}");
-        assert!(counts.iter().any(|line| line.contains("_OTHER") && line.ends_with(" 2")), "{page}");
+        assert!(
+            counts
+                .iter()
+                .any(|line| line.contains("_OTHER") && line.ends_with(" 2")),
+            "{page}"
+        );
     }
 }

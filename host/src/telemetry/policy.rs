@@ -54,7 +54,12 @@ impl PolicyCounters {
             return counter.add(by);
         }
         if self.may_add_series() {
-            let counter = self.metrics.meter.f64_counter(metric_name(name)).build().bind(&self.labels(labels));
+            let counter = self
+                .metrics
+                .meter
+                .f64_counter(metric_name(name))
+                .build()
+                .bind(&self.labels(labels));
             counter.add(by);
             self.counters.insert(key, counter);
         }
@@ -80,7 +85,12 @@ impl PolicyCounters {
             return histogram.record(value);
         }
         if self.may_add_series() {
-            let histogram = self.metrics.meter.f64_histogram(metric_name(name)).build().bind(&self.labels(labels));
+            let histogram = self
+                .metrics
+                .meter
+                .f64_histogram(metric_name(name))
+                .build()
+                .bind(&self.labels(labels));
             histogram.record(value);
             self.histograms.insert(key, histogram);
         }
@@ -95,7 +105,10 @@ impl PolicyCounters {
             KeyValue::new("portcullis.policy", self.policy.clone()),
             KeyValue::new("portcullis.route", self.route.clone()),
         ];
-        let given = labels.iter().take(MAX_LABELS).map(|(name, value)| KeyValue::new(cut(name), cut(value)));
+        let given = labels
+            .iter()
+            .take(MAX_LABELS)
+            .map(|(name, value)| KeyValue::new(cut(name), cut(value)));
         // The gateway's labels come last: they win over a policy's of the same name.
         given.chain(own).collect()
     }
@@ -116,8 +129,16 @@ fn series_key(name: &str, labels: &Labels) -> String {
 /// `policy.` and the name, in the letters that OpenTelemetry allows.
 fn metric_name(name: &str) -> String {
     let name = cut(name);
-    let safe = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '_' { c } else { '_' });
-    std::iter::once("policy.".to_owned()).chain(safe.map(String::from)).collect()
+    let safe = name.chars().map(|c| {
+        if c.is_ascii_alphanumeric() || c == '.' || c == '_' {
+            c
+        } else {
+            '_'
+        }
+    });
+    std::iter::once("policy.".to_owned())
+        .chain(safe.map(String::from))
+        .collect()
 }
 
 fn cut(text: &str) -> String {
@@ -146,8 +167,14 @@ mod tests {
         counters.count("decisions", 2.0, &[pair("n", "0")]);
         counters.count("decisions", -5.0, &[pair("n", "0")]);
         let page = metrics.render().unwrap();
-        assert_eq!(page.lines().filter(|line| line.starts_with("policy_decisions_total{")).count(), MAX_SERIES);
-        let first = r#"policy_decisions_total{n="0",portcullis_policy="limit",portcullis_route="r"} 3"#;
+        assert_eq!(
+            page.lines()
+                .filter(|line| line.starts_with("policy_decisions_total{"))
+                .count(),
+            MAX_SERIES
+        );
+        let first =
+            r#"policy_decisions_total{n="0",portcullis_policy="limit",portcullis_route="r"} 3"#;
         assert!(page.lines().any(|line| line == first), "{page}");
     }
 }

@@ -4,8 +4,8 @@ use std::error::Error as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue};
 use http::Request;
+use http::header::{HOST, HeaderValue};
 use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -38,10 +38,19 @@ pub async fn send(
     let deadline = Instant::now() + timeout;
     name_host(pool, &mut request);
     let mut sent = false;
-    match tokio::time::timeout_at(deadline, exchange(pool, request, connect_timeout.min(timeout), &mut sent)).await {
+    match tokio::time::timeout_at(
+        deadline,
+        exchange(pool, request, connect_timeout.min(timeout), &mut sent),
+    )
+    .await
+    {
         Ok(ended) => ended,
         Err(_) => Err(AttemptError {
-            failure: if sent { Failure::ResponseTimeout } else { Failure::ConnectTimeout },
+            failure: if sent {
+                Failure::ResponseTimeout
+            } else {
+                Failure::ConnectTimeout
+            },
             sent,
             reused: false,
             detail: format!("{}: no response within {timeout:?}", pool.authority),
@@ -72,7 +81,9 @@ async fn exchange(
         *sent = true;
         match sender.try_send_request(request).await {
             Ok(response) => {
-                return Ok(response.map(|body: Incoming| UpstreamBody::new(body, sender, pool.clone())));
+                return Ok(
+                    response.map(|body: Incoming| UpstreamBody::new(body, sender, pool.clone()))
+                );
             }
             // The connection was closed before it took the request: nothing was sent, the next one may do.
             Err(mut error) => match error.take_message() {
@@ -80,13 +91,23 @@ async fn exchange(
                     *sent = false;
                     request = untouched;
                 }
-                untouched => return Err(failed(pool, &error.into_error(), untouched.is_none(), reused)),
+                untouched => {
+                    return Err(failed(
+                        pool,
+                        &error.into_error(),
+                        untouched.is_none(),
+                        reused,
+                    ));
+                }
             },
         }
     }
 }
 
-async fn connect(pool: &EndpointPool, timeout: Duration) -> Result<super::connection::Sender, AttemptError> {
+async fn connect(
+    pool: &EndpointPool,
+    timeout: Duration,
+) -> Result<super::connection::Sender, AttemptError> {
     pool.connect(timeout).await.map_err(|error| AttemptError {
         failure: error.failure,
         sent: false,
@@ -105,13 +126,29 @@ fn failed(pool: &EndpointPool, error: &hyper::Error, sent: bool, reused: bool) -
     } else {
         Failure::Other
     };
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    AttemptError { failure, sent, reused, detail: format!("{}: {error}{cause}", pool.authority) }
+    let cause = error
+        .source()
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default();
+    AttemptError {
+        failure,
+        sent,
+        reused,
+        detail: format!("{}: {error}{cause}", pool.authority),
+    }
 }
 
 fn is_connection_reset(error: &hyper::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-    error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).is_some_and(|cause| {
-        matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
-    })
+    use std::io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .is_some_and(|cause| {
+            matches!(
+                cause.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+            )
+        })
 }

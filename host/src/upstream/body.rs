@@ -1,8 +1,10 @@
 //! The bodies that pass: a request's on its way to the upstream, a response's on its way back.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -10,6 +12,10 @@ use hyper::body::Incoming;
 
 use super::connection::{EndpointPool, Sender};
 use super::replay_body::ReplayBody;
+
+/// A longer answer costs more to read than a new connection.
+const MAX_DISCARDED_BYTES: usize = 64 << 10;
+const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Anything that ends a body early.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,7 +34,10 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             RequestBody::Empty => Poll::Ready(None),
             RequestBody::Stream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
@@ -62,9 +71,31 @@ pub struct UpstreamBody {
 impl UpstreamBody {
     /// A body that came over that connection.
     pub(super) fn new(incoming: Incoming, sender: Sender, pool: Rc<EndpointPool>) -> Self {
-        let mut body = Self { incoming, lease: Some((sender, pool)) };
+        let mut body = Self {
+            incoming,
+            lease: Some((sender, pool)),
+        };
         body.give_back_at_end();
         body
+    }
+
+    /// Reads in the background what is left of an answer that nobody wants, if it is little, so that
+    /// its connection can be used again.
+    pub(super) fn discard(mut self) {
+        if self.lease.is_none() {
+            return;
+        }
+        let read = async move {
+            let mut left = MAX_DISCARDED_BYTES;
+            while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                let Some(rest) = left.checked_sub(length) else {
+                    return;
+                };
+                left = rest;
+            }
+        };
+        tokio::task::spawn_local(tokio::time::timeout(MAX_DISCARD_TIME, read));
     }
 
     fn give_back_at_end(&mut self) {
@@ -84,7 +115,10 @@ impl Body for UpstreamBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = self.get_mut();
         match ready!(Pin::new(&mut body.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => {

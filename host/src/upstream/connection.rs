@@ -52,7 +52,13 @@ impl EndpointPool {
     /// No connections yet.
     pub fn new(endpoint: Endpoint, max_idle: usize, idle_timeout: Duration) -> Self {
         let authority = endpoint.authority().into();
-        Self { endpoint, authority, idle: RefCell::default(), max_idle, idle_timeout }
+        Self {
+            endpoint,
+            authority,
+            idle: RefCell::default(),
+            max_idle,
+            idle_timeout,
+        }
     }
 
     /// The connection that was used last and is ready for a request.
@@ -78,13 +84,18 @@ impl EndpointPool {
         }
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.max_idle {
-            idle.push(Idle { sender, since: Instant::now() });
+            idle.push(Idle {
+                sender,
+                since: Instant::now(),
+            });
         }
     }
 
     /// Closes what has been idle too long. The oldest stand first.
     pub fn close_idle(&self) {
-        self.idle.borrow_mut().retain(|entry| !entry.sender.is_closed() && entry.since.elapsed() < self.idle_timeout);
+        self.idle
+            .borrow_mut()
+            .retain(|entry| !entry.sender.is_closed() && entry.since.elapsed() < self.idle_timeout);
     }
 
     /// A new connection.
@@ -104,14 +115,21 @@ impl EndpointPool {
             detail: format!("{}: {cause}", self.authority),
         };
         let address = (self.endpoint.host.as_str(), self.endpoint.port);
-        let mut addresses = tokio::net::lookup_host(address).await.map_err(|error| failed(Failure::Dns, &error))?.peekable();
+        let mut addresses = tokio::net::lookup_host(address)
+            .await
+            .map_err(|error| failed(Failure::Dns, &error))?
+            .peekable();
         if addresses.peek().is_none() {
             return Err(failed(Failure::Dns, &"the name has no address"));
         }
         let mut refused = None;
         for address in addresses {
             match TcpStream::connect(address).await {
-                Ok(stream) => return handshake(stream).await.map_err(|error| failed(Failure::Other, &error)),
+                Ok(stream) => {
+                    return handshake(stream)
+                        .await
+                        .map_err(|error| failed(Failure::Other, &error));
+                }
                 Err(error) => refused = Some(error),
             }
         }

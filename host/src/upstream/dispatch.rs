@@ -38,15 +38,32 @@ pub async fn dispatch(
 ) -> (Box<Exchange>, Result<UpstreamBody, GatewayError>) {
     let route = exchange.route.clone();
     let upstream = &revision.snapshot.upstreams[route.upstream];
-    let asked = route.chain.iter().any(|member| member.policy.exports(Phase::OnAttempt));
-    let mut body = Body::new(body, asked);
+    let asked = route
+        .chain
+        .iter()
+        .any(|member| member.policy.exports(Phase::OnAttempt));
+    // Also without a policy: a connection that the endpoint closes just now is no reason to fail.
+    let mut body = Body::new(body, asked || is_idempotent(&exchange.request.method));
     let mut number = 1;
     let mut last_endpoint = None;
-    let mut plan = RetryPlan { delay: Duration::ZERO, endpoint: EndpointChoice::Any, timeout: None };
+    let mut plan = RetryPlan {
+        delay: Duration::ZERO,
+        endpoint: EndpointChoice::Any,
+        timeout: None,
+    };
     loop {
         let started = Instant::now();
-        let Some((index, pool)) = revision.upstreams[route.upstream].pick(plan.endpoint, last_endpoint) else {
-            return (exchange, Err(unreachable(upstream, Failure::NoEndpoint, "no endpoint".to_owned())));
+        let Some((index, pool)) =
+            revision.upstreams[route.upstream].pick(plan.endpoint, last_endpoint)
+        else {
+            return (
+                exchange,
+                Err(unreachable(
+                    upstream,
+                    Failure::NoEndpoint,
+                    "no endpoint".to_owned(),
+                )),
+            );
         };
         last_endpoint = Some(index);
         let timeout = attempt_timeout(upstream, &exchange, &plan);
@@ -55,10 +72,19 @@ pub async fn dispatch(
         })
         .await;
         count(revision, upstream, &outcome);
-        if !asked {
+        // With no time left there is nothing to decide.
+        if !asked || exchange.remaining(Instant::now()).is_zero() {
             return finish(upstream, exchange, outcome);
         }
-        let facts = facts(upstream, &pool.authority, &exchange, &body, number, started, &outcome);
+        let facts = facts(
+            upstream,
+            &pool.authority,
+            &exchange,
+            &body,
+            number,
+            started,
+            &outcome,
+        );
         let response_body = take_head(&mut exchange, outcome);
         let (back, verdict) = chain::on_attempt(revision, exchange, &facts).await;
         exchange = back;
@@ -67,19 +93,23 @@ pub async fn dispatch(
             Ok(None) => return deliver(upstream, exchange, response_body),
             Err(error) => return (exchange, Err(error)),
         };
-        revision.metrics.retry(&upstream.name, reason(&exchange, &facts));
+        revision
+            .metrics
+            .retry(&upstream.name, reason(&exchange, &facts));
         exchange.response = None;
-        drop(response_body);
+        if let Ok(body) = response_body {
+            body.discard();
+        }
         tokio::time::sleep(plan.delay).await;
         number += 1;
     }
 }
 
 impl Body {
-    fn new(body: Incoming, asked: bool) -> Self {
+    fn new(body: Incoming, again: bool) -> Self {
         if http_body::Body::is_end_stream(&body) {
             Body::Empty
-        } else if asked {
+        } else if again {
             Body::Replay(ReplaySource::new(body))
         } else {
             Body::Once(Some(body))
@@ -105,13 +135,22 @@ impl Body {
 
 /// One attempt; a second one at once where the endpoint had closed an idle connection just as the
 /// request came, and sending it again can do no harm.
-async fn attempt_once<F>(exchange: &Exchange, body: &mut Body, send: impl Fn(Request<RequestBody>) -> F) -> Outcome
+async fn attempt_once<F>(
+    exchange: &Exchange,
+    body: &mut Body,
+    send: impl Fn(Request<RequestBody>) -> F,
+) -> Outcome
 where
     F: Future<Output = Outcome>,
 {
     let outcome = send(request(exchange, body.for_attempt())).await;
     match outcome {
-        Err(error) if error.reused && error.failure == Failure::Reset && is_idempotent(&exchange.request.method) && body.is_replayable() => {
+        Err(error)
+            if error.reused
+                && error.failure == Failure::Reset
+                && is_idempotent(&exchange.request.method)
+                && body.is_replayable() =>
+        {
             send(request(exchange, body.for_attempt())).await
         }
         outcome => outcome,
@@ -129,15 +168,25 @@ fn request(exchange: &Exchange, body: RequestBody) -> Request<RequestBody> {
 
 fn attempt_timeout(upstream: &Upstream, exchange: &Exchange, plan: &RetryPlan) -> Duration {
     let remaining = exchange.remaining(Instant::now());
-    upstream.attempt_timeout.min(plan.timeout.unwrap_or(Duration::MAX)).min(remaining)
+    upstream
+        .attempt_timeout
+        .min(plan.timeout.unwrap_or(Duration::MAX))
+        .min(remaining)
 }
 
 fn count(revision: &Revision, upstream: &Upstream, outcome: &Outcome) {
     match outcome {
         Ok(response) => upstream.answered.answered(response.status()),
         Err(error) => {
-            revision.metrics.attempt_failed(&upstream.name, error.failure.name());
-            tracing::debug!(upstream = &*upstream.name, failure = error.failure.name(), "attempt failed: {}", error.detail);
+            revision
+                .metrics
+                .attempt_failed(&upstream.name, error.failure.name());
+            tracing::debug!(
+                upstream = &*upstream.name,
+                failure = error.failure.name(),
+                "attempt failed: {}",
+                error.detail
+            );
         }
     }
 }
@@ -169,10 +218,15 @@ fn facts(
 
 /// The retry that the host allows of what a policy asks for.
 fn bounded(verdict: AttemptVerdict, last: &Attempt, exchange: &Exchange) -> Option<RetryPlan> {
-    let AttemptVerdict::Retry(plan) = verdict else { return None };
+    let AttemptVerdict::Retry(plan) = verdict else {
+        return None;
+    };
     let route = &exchange.route;
     let harmless = last.idempotent || !last.sent;
-    let allowed = last.number < route.max_attempts && last.replayable && harmless && plan.delay < last.remaining;
+    let allowed = last.number < route.max_attempts
+        && last.replayable
+        && harmless
+        && plan.delay < last.remaining;
     allowed.then_some(plan)
 }
 
@@ -181,7 +235,11 @@ fn take_head(exchange: &mut Exchange, outcome: Outcome) -> Result<UpstreamBody, 
     let (head, body) = outcome?.into_parts();
     let mut headers = head.headers;
     forwarding::remove_hop_by_hop(&mut headers);
-    exchange.response = Some(ResponseHead { source: ResponseSource::Upstream, status: head.status, headers });
+    exchange.response = Some(ResponseHead {
+        source: ResponseSource::Upstream,
+        status: head.status,
+        headers,
+    });
     Ok(body)
 }
 
@@ -201,7 +259,9 @@ fn deliver(
 ) -> (Box<Exchange>, Result<UpstreamBody, GatewayError>) {
     let result = body.map_err(|error| {
         if exchange.remaining(Instant::now()).is_zero() {
-            GatewayError::DeadlineExceeded { upstream: upstream.name.clone() }
+            GatewayError::DeadlineExceeded {
+                upstream: upstream.name.clone(),
+            }
         } else {
             unreachable(upstream, error.failure, error.detail)
         }
@@ -210,7 +270,11 @@ fn deliver(
 }
 
 fn unreachable(upstream: &Upstream, failure: Failure, detail: String) -> GatewayError {
-    GatewayError::Upstream { upstream: upstream.name.clone(), failure, detail }
+    GatewayError::Upstream {
+        upstream: upstream.name.clone(),
+        failure,
+        detail,
+    }
 }
 
 fn reason(exchange: &Exchange, facts: &Attempt) -> String {
@@ -223,5 +287,8 @@ fn reason(exchange: &Exchange, facts: &Attempt) -> String {
 
 /// RFC 9110 §9.2.2.
 fn is_idempotent(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE)
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
 }

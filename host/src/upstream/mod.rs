@@ -44,11 +44,18 @@ pub struct UpstreamPools {
 impl UpstreamPools {
     /// Pools of the upstream's endpoints, in its order. Workers start at different endpoints.
     pub fn new(endpoints: Vec<Rc<EndpointPool>>, worker: usize) -> Self {
-        Self { endpoints, next: Cell::new(worker) }
+        Self {
+            endpoints,
+            next: Cell::new(worker),
+        }
     }
 
     /// Picks by turns, as far as `choice` allows. `None` when there is no endpoint.
-    pub fn pick(&self, choice: EndpointChoice, last: Option<usize>) -> Option<(usize, &Rc<EndpointPool>)> {
+    pub fn pick(
+        &self,
+        choice: EndpointChoice,
+        last: Option<usize>,
+    ) -> Option<(usize, &Rc<EndpointPool>)> {
         let count = self.endpoints.len();
         if count == 0 {
             return None;

@@ -49,9 +49,17 @@ struct Superseded;
 impl ReplaySource {
     /// Nothing has been read yet.
     pub fn new(incoming: Incoming) -> Self {
-        let shared =
-            Shared { incoming, chunks: Vec::new(), bytes: 0, overflowed: false, ended: false, attempt: 0 };
-        Self { shared: Rc::new(RefCell::new(shared)) }
+        let shared = Shared {
+            incoming,
+            chunks: Vec::new(),
+            bytes: 0,
+            overflowed: false,
+            ended: false,
+            attempt: 0,
+        };
+        Self {
+            shared: Rc::new(RefCell::new(shared)),
+        }
     }
 
     /// Whether the whole body so far is still there to be sent again.
@@ -66,7 +74,11 @@ impl ReplaySource {
             shared.attempt += 1;
             shared.attempt
         };
-        ReplayBody { shared: self.shared.clone(), attempt, next_chunk: 0 }
+        ReplayBody {
+            shared: self.shared.clone(),
+            attempt,
+            next_chunk: 0,
+        }
     }
 }
 
@@ -74,7 +86,10 @@ impl Body for ReplayBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = self.get_mut();
         let shared = &mut *body.shared.borrow_mut();
         if shared.attempt != body.attempt {
@@ -113,7 +128,12 @@ impl Body for ReplayBody {
 
     fn size_hint(&self) -> SizeHint {
         let shared = self.shared.borrow();
-        let unread: usize = shared.chunks.iter().skip(self.next_chunk).map(Bytes::len).sum();
+        let unread: usize = shared
+            .chunks
+            .iter()
+            .skip(self.next_chunk)
+            .map(Bytes::len)
+            .sum();
         match shared.incoming.size_hint().exact() {
             Some(rest) => SizeHint::with_exact(unread as u64 + rest),
             None => SizeHint::default(),

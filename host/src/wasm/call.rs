@@ -6,7 +6,9 @@ use wasmtime::component::Resource;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::Phase;
-use super::bindings::exports::portcullis::policy::{on_attempt as guest_attempt, on_request, on_response};
+use super::bindings::exports::portcullis::policy::{
+    on_attempt as guest_attempt, on_request, on_response,
+};
 use super::bindings::portcullis::policy::http::LocalResponse as GuestResponse;
 use super::fault::{Fault, one_line};
 use super::policy::Policy;
@@ -14,7 +16,9 @@ use super::sandbox::{Sandbox, SandboxPool};
 use super::state::THE_ONE;
 use crate::exchange::{Exchange, LocalResponse};
 use crate::policy::edit::local_response;
-use crate::policy::verdict::{Attempt, AttemptVerdict, EndpointChoice, Failure, RequestVerdict, ResponseVerdict, RetryPlan};
+use crate::policy::verdict::{
+    Attempt, AttemptVerdict, EndpointChoice, Failure, RequestVerdict, ResponseVerdict, RetryPlan,
+};
 
 /// Where a hook is run: the worker, its idle instances, the policy's place in the chain.
 pub struct Seat<'a> {
@@ -41,7 +45,9 @@ pub async fn on_request(seat: &Seat<'_>, exchange: Box<Exchange>) -> Ended<Reque
             let indices = policy.hooks.on_request.as_ref().ok_or_else(not_exported)?;
             indices.load(&mut sandbox.store, &instance)
         })?;
-        guest.call_on_request(&mut sandbox.store, Resource::new_borrow(THE_ONE)).await
+        guest
+            .call_on_request(&mut sandbox.store, Resource::new_borrow(THE_ONE))
+            .await
     })
     .await;
     let verdict = answer.and_then(|verdict| match verdict {
@@ -53,15 +59,22 @@ pub async fn on_request(seat: &Seat<'_>, exchange: Box<Exchange>) -> Ended<Reque
 
 /// Asks `on-response`; the exchange has a response.
 pub async fn on_response(seat: &Seat<'_>, exchange: Box<Exchange>) -> Ended<ResponseVerdict> {
-    let (exchange, answer) = run(seat, exchange, Phase::OnResponse, async |policy, sandbox| {
-        let instance = sandbox.instance(policy).await?;
-        let guest = loaded(&mut sandbox.guests.on_response, || {
-            let indices = policy.hooks.on_response.as_ref().ok_or_else(not_exported)?;
-            indices.load(&mut sandbox.store, &instance)
-        })?;
-        let (lent, response) = (Resource::new_borrow(THE_ONE), Resource::new_borrow(THE_ONE));
-        guest.call_on_response(&mut sandbox.store, lent, response).await
-    })
+    let (exchange, answer) = run(
+        seat,
+        exchange,
+        Phase::OnResponse,
+        async |policy, sandbox| {
+            let instance = sandbox.instance(policy).await?;
+            let guest = loaded(&mut sandbox.guests.on_response, || {
+                let indices = policy.hooks.on_response.as_ref().ok_or_else(not_exported)?;
+                indices.load(&mut sandbox.store, &instance)
+            })?;
+            let (lent, response) = (Resource::new_borrow(THE_ONE), Resource::new_borrow(THE_ONE));
+            guest
+                .call_on_response(&mut sandbox.store, lent, response)
+                .await
+        },
+    )
     .await;
     let verdict = answer.and_then(|verdict| match verdict {
         on_response::Verdict::Next => Ok(ResponseVerdict::Next),
@@ -71,7 +84,11 @@ pub async fn on_response(seat: &Seat<'_>, exchange: Box<Exchange>) -> Ended<Resp
 }
 
 /// Asks `on-attempt`; the exchange has a response unless the attempt failed.
-pub async fn on_attempt(seat: &Seat<'_>, exchange: Box<Exchange>, last: &Attempt) -> Ended<AttemptVerdict> {
+pub async fn on_attempt(
+    seat: &Seat<'_>,
+    exchange: Box<Exchange>,
+    last: &Attempt,
+) -> Ended<AttemptVerdict> {
     let facts = guest_facts(last);
     let answered = exchange.response.is_some();
     let (exchange, answer) = run(seat, exchange, Phase::OnAttempt, async |policy, sandbox| {
@@ -81,7 +98,14 @@ pub async fn on_attempt(seat: &Seat<'_>, exchange: Box<Exchange>, last: &Attempt
             indices.load(&mut sandbox.store, &instance)
         })?;
         let response = answered.then(|| Resource::new_borrow(THE_ONE));
-        guest.call_on_attempt(&mut sandbox.store, Resource::new_borrow(THE_ONE), &facts, response).await
+        guest
+            .call_on_attempt(
+                &mut sandbox.store,
+                Resource::new_borrow(THE_ONE),
+                &facts,
+                response,
+            )
+            .await
     })
     .await;
     (exchange, answer.map(host_verdict))
@@ -94,13 +118,24 @@ async fn run<V>(
     phase: Phase,
     hook: impl AsyncFnOnce(&Policy, &mut Sandbox) -> HookResult<V>,
 ) -> Ended<V> {
-    let time = seat.policy.time.min(exchange.remaining(Instant::now()));
-    let mut sandbox = seat.pool.take().unwrap_or_else(|| Sandbox::new(seat.policy, seat.worker, seat.place));
+    let time = match phase {
+        // The answer to a passed deadline passes these hooks as well; they have their own limit.
+        Phase::OnResponse => seat.policy.time,
+        Phase::OnRequest | Phase::OnAttempt => {
+            seat.policy.time.min(exchange.remaining(Instant::now()))
+        }
+    };
+    let mut sandbox = seat
+        .pool
+        .take()
+        .unwrap_or_else(|| Sandbox::new(seat.policy, seat.worker, seat.place));
     sandbox.store.data_mut().lend(exchange, phase);
     let ended = tokio::time::timeout(time, hook(seat.policy, &mut sandbox)).await;
     let state = sandbox.store.data_mut();
     let refused_memory = state.limiter.refused;
-    let mut exchange = state.take_back().expect("only take_back takes the lent exchange, and it is called once");
+    let mut exchange = state
+        .take_back()
+        .expect("only take_back takes the lent exchange, and it is called once");
     match classify(ended, time, refused_memory) {
         Ok(answer) => {
             exchange.commit(seat.place);
@@ -125,8 +160,12 @@ fn classify<V>(
     match ended {
         Ok(Ok(Ok(answer))) => Ok(answer),
         Ok(Ok(Err(message))) => Err(Fault::Error(message)),
-        Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => Err(Fault::Overloaded(one_line(&error))),
-        Ok(Err(error)) if refused_memory || error.downcast_ref() == Some(&Trap::AllocationTooLarge) => {
+        Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => {
+            Err(Fault::Overloaded(one_line(&error)))
+        }
+        Ok(Err(error))
+            if refused_memory || error.downcast_ref() == Some(&Trap::AllocationTooLarge) =>
+        {
             Err(Fault::Memory(one_line(&error)))
         }
         Ok(Err(error)) => Err(Fault::Trap(one_line(&error))),
@@ -135,7 +174,10 @@ fn classify<V>(
 }
 
 /// The hook's function in this instance, looked up once.
-fn loaded<G>(slot: &mut Option<G>, load: impl FnOnce() -> wasmtime::Result<G>) -> wasmtime::Result<&G> {
+fn loaded<G>(
+    slot: &mut Option<G>,
+    load: impl FnOnce() -> wasmtime::Result<G>,
+) -> wasmtime::Result<&G> {
     if slot.is_none() {
         *slot = Some(load()?);
     }
@@ -192,7 +234,9 @@ fn host_verdict(verdict: guest_attempt::Verdict) -> AttemptVerdict {
                 guest_attempt::EndpointChoice::OtherEndpoint => EndpointChoice::Other,
                 guest_attempt::EndpointChoice::Same => EndpointChoice::Same,
             },
-            timeout: plan.try_timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+            timeout: plan
+                .try_timeout_ms
+                .map(|ms| Duration::from_millis(ms.into())),
         }),
     }
 }

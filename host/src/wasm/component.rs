@@ -96,18 +96,37 @@ impl PolicyComponent {
         let (lifecycle, snapshots) = compile_for_lifecycle(&engines.lifecycle, &bytes)?;
         let (exports, imports) = interfaces(&engines.lifecycle, &lifecycle)?;
         let hooks = hooks(&exports)?;
-        let lifecycle_linker = linker::build(&engines.lifecycle).map_err(ComponentError::Invalid)?;
+        let lifecycle_linker =
+            linker::build(&engines.lifecycle).map_err(ComponentError::Invalid)?;
         let manifest = describe(&engines.lifecycle, &lifecycle_linker, &lifecycle).await?;
-        let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let size_bytes = bytes.len();
-        Ok(Self { digest, size_bytes, manifest, hooks, exports, imports, bytes, lifecycle, lifecycle_linker, snapshots })
+        Ok(Self {
+            digest,
+            size_bytes,
+            manifest,
+            hooks,
+            exports,
+            imports,
+            bytes,
+            lifecycle,
+            lifecycle_linker,
+            snapshots,
+        })
     }
 
     /// Capabilities that the component imports and that need a grant, by their config names.
     pub fn capabilities(&self) -> Vec<&'static str> {
         GRANTED_INTERFACES
             .iter()
-            .filter(|(interface, _)| self.imports.iter().any(|import| unversioned(import) == *interface))
+            .filter(|(interface, _)| {
+                self.imports
+                    .iter()
+                    .any(|import| unversioned(import) == *interface)
+            })
             .map(|(_, name)| *name)
             .collect()
     }
@@ -115,7 +134,10 @@ impl PolicyComponent {
 
 /// The component with the exports by which its state can be read, or, for one that the wizer can't
 /// handle, as it is.
-fn compile_for_lifecycle(engine: &Engine, bytes: &[u8]) -> Result<(Component, bool), ComponentError> {
+fn compile_for_lifecycle(
+    engine: &Engine,
+    bytes: &[u8],
+) -> Result<(Component, bool), ComponentError> {
     let as_it_is = || Component::new(engine, bytes).map_err(ComponentError::Invalid);
     match Wizer::new().instrument_component(bytes) {
         Ok((_, instrumented)) => match Component::new(engine, instrumented) {
@@ -126,15 +148,26 @@ fn compile_for_lifecycle(engine: &Engine, bytes: &[u8]) -> Result<(Component, bo
     }
 }
 
-fn interfaces(engine: &Engine, component: &Component) -> Result<(Vec<String>, Vec<String>), ComponentError> {
+fn interfaces(
+    engine: &Engine,
+    component: &Component,
+) -> Result<(Vec<String>, Vec<String>), ComponentError> {
     let shape = component.component_type();
-    let exports =
-        shape.exports(engine).map(|(name, _)| name.to_owned()).filter(|name| !name.starts_with(WIZER_EXPORT)).collect();
+    let exports = shape
+        .exports(engine)
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| !name.starts_with(WIZER_EXPORT))
+        .collect();
     let mut imports = Vec::new();
     for (name, import) in shape.imports(engine) {
         check_import(name)?;
         if let ComponentItem::ComponentInstance(instance) = import.ty {
-            check_functions(name, instance.exports(engine).map(|(function, _)| function.to_owned()))?;
+            check_functions(
+                name,
+                instance
+                    .exports(engine)
+                    .map(|(function, _)| function.to_owned()),
+            )?;
         }
         imports.push(name.to_owned());
     }
@@ -143,15 +176,21 @@ fn interfaces(engine: &Engine, component: &Component) -> Result<(Vec<String>, Ve
 
 /// The acceptance rule: `lifecycle` and at least one hook, of a version that the host speaks.
 fn hooks(exports: &[String]) -> Result<Vec<Phase>, ComponentError> {
-    let exported = |interface: &str| exports.iter().any(|name| unversioned(name) == interface && name.contains(CONTRACT));
+    let exported = |interface: &str| {
+        exports
+            .iter()
+            .any(|name| unversioned(name) == interface && name.contains(CONTRACT))
+    };
     if !exported(LIFECYCLE) {
         return Err(ComponentError::NotAPolicy(format!(
             "does not export {LIFECYCLE}{CONTRACT}x, so it is no policy (it exports: {})",
             list(exports)
         )));
     }
-    let hooks: Vec<Phase> =
-        Phase::ALL.into_iter().filter(|phase| exported(&format!("portcullis:policy/{}", phase.name()))).collect();
+    let hooks: Vec<Phase> = Phase::ALL
+        .into_iter()
+        .filter(|phase| exported(&format!("portcullis:policy/{}", phase.name())))
+        .collect();
     if hooks.is_empty() {
         return Err(ComponentError::NotAPolicy(format!(
             "exports no hook that this version calls ({}); it exports: {}",
@@ -165,8 +204,12 @@ fn hooks(exports: &[String]) -> Result<Vec<Phase>, ComponentError> {
 fn check_import(name: &str) -> Result<(), ComponentError> {
     let interface = unversioned(name);
     let known = FREE_INTERFACES.contains(&interface)
-        || GRANTED_INTERFACES.iter().any(|(granted, _)| *granted == interface)
-        || INERT_WASI.iter().any(|prefix| interface.starts_with(prefix));
+        || GRANTED_INTERFACES
+            .iter()
+            .any(|(granted, _)| *granted == interface)
+        || INERT_WASI
+            .iter()
+            .any(|prefix| interface.starts_with(prefix));
     if known {
         return Ok(());
     }
@@ -175,10 +218,15 @@ fn check_import(name: &str) -> Result<(), ComponentError> {
     } else {
         "this version of the gateway does not offer it"
     };
-    Err(ComponentError::NotAPolicy(format!("imports {name}: {remedy}")))
+    Err(ComponentError::NotAPolicy(format!(
+        "imports {name}: {remedy}"
+    )))
 }
 
-fn check_functions(interface: &str, functions: impl Iterator<Item = String>) -> Result<(), ComponentError> {
+fn check_functions(
+    interface: &str,
+    functions: impl Iterator<Item = String>,
+) -> Result<(), ComponentError> {
     for function in functions {
         if interface.starts_with("portcullis:") && NOT_OFFERED.contains(&function.as_str()) {
             return Err(ComponentError::NotAPolicy(format!(
@@ -189,7 +237,11 @@ fn check_functions(interface: &str, functions: impl Iterator<Item = String>) -> 
     Ok(())
 }
 
-async fn describe(engine: &Engine, linker: &Linker<HostState>, component: &Component) -> Result<Manifest, ComponentError> {
+async fn describe(
+    engine: &Engine,
+    linker: &Linker<HostState>,
+    component: &Component,
+) -> Result<Manifest, ComponentError> {
     let refused = |error: wasmtime::Error| ComponentError::Describe(one_line(&error));
     let pre = linker.instantiate_pre(component).map_err(refused)?;
     let indices = lifecycle::GuestIndices::new(&pre).map_err(refused)?;
@@ -201,11 +253,24 @@ async fn describe(engine: &Engine, linker: &Linker<HostState>, component: &Compo
     };
     let manifest = match tokio::time::timeout(LIFECYCLE_TIME, call).await {
         Ok(manifest) => manifest.map_err(refused)?,
-        Err(_) => return Err(ComponentError::Describe(format!("not done within {LIFECYCLE_TIME:?}"))),
+        Err(_) => {
+            return Err(ComponentError::Describe(format!(
+                "not done within {LIFECYCLE_TIME:?}"
+            )));
+        }
     };
-    let config_schema = match manifest.config_schema.as_deref().map(serde_json::from_str).transpose() {
+    let config_schema = match manifest
+        .config_schema
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose()
+    {
         Ok(schema) => schema,
-        Err(error) => return Err(ComponentError::Describe(format!("config-schema is not JSON: {error}"))),
+        Err(error) => {
+            return Err(ComponentError::Describe(format!(
+                "config-schema is not JSON: {error}"
+            )));
+        }
     };
     Ok(Manifest {
         name: manifest.name,
@@ -221,5 +286,9 @@ fn unversioned(interface: &str) -> &str {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
 }

@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
+    PoolingAllocationConfig,
+};
 
 /// How long a guest may compute before it lets its worker's other requests go on. Also how late
 /// the end of a hook's time is noticed in a guest that never calls the host.
@@ -59,13 +62,19 @@ impl Engines {
     /// of this process alone, since code from it is run without another check.
     pub fn start(cache: Option<&Path>) -> Result<Self, EngineError> {
         let cache = match cache {
-            Some(directory) => Some(Cache::new(CacheConfig::new().with_directory(directory).clone())?),
+            Some(directory) => Some(Cache::new(
+                CacheConfig::new().with_directory(directory).clone(),
+            )?),
             None => None,
         };
         let serving = Engine::new(&serving_config(cache.clone()))?;
         let lifecycle = Engine::new(&lifecycle_config(cache))?;
         let epochs = EpochTicker::start(vec![serving.clone(), lifecycle.clone()])?;
-        Ok(Self { serving, lifecycle, _epochs: epochs })
+        Ok(Self {
+            serving,
+            lifecycle,
+            _epochs: epochs,
+        })
     }
 }
 
@@ -93,7 +102,9 @@ fn serving_config(cache: Option<Cache>) -> Config {
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .pagemap_scan(Enabled::Auto);
     let mut config = common_config(cache);
-    config.cranelift_opt_level(OptLevel::Speed).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }
 
@@ -122,8 +133,13 @@ impl EpochTicker {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("epochs".into()).spawn(tick)?;
-        Ok(Self { stop, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("epochs".into())
+            .spawn(tick)?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 

@@ -6,7 +6,8 @@ use wasmtime::component::Resource;
 
 use super::Phase;
 use super::bindings::portcullis::policy::http::{
-    BodyError, EditError as GuestEditError, FieldOp, Head, Host, HostExchange, HostResponse, ResponseSource,
+    BodyError, EditError as GuestEditError, FieldOp, Head, Host, HostExchange, HostResponse,
+    ResponseSource,
 };
 use super::state::{ExchangeHandle, HostState, ResponseHandle};
 use crate::exchange;
@@ -22,7 +23,11 @@ impl HostExchange for HostState {
         Ok(self.exchange()?.id.clone())
     }
 
-    fn attribute(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Option<String>> {
+    fn attribute(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        name: String,
+    ) -> wasmtime::Result<Option<String>> {
         Ok(self.exchange()?.attribute(&name))
     }
 
@@ -36,11 +41,19 @@ impl HostExchange for HostState {
         })
     }
 
-    fn header(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Option<String>> {
+    fn header(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        name: String,
+    ) -> wasmtime::Result<Option<String>> {
         Ok(first_value(&self.exchange()?.request.headers, &name))
     }
 
-    fn header_values(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
+    fn header_values(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        name: String,
+    ) -> wasmtime::Result<Vec<Vec<u8>>> {
         Ok(values(&self.exchange()?.request.headers, &name))
     }
 
@@ -59,34 +72,59 @@ impl HostExchange for HostState {
         if self.phase != Some(Phase::OnRequest) {
             return Ok(Err(GuestEditError::TooLate));
         }
-        let staged = self.exchange()?.edits.head(&head.method, &head.authority, &head.path_with_query);
-        Ok(staged.map_err(Into::into))
+        let exchange = self.exchange()?;
+        let present = first_value(&exchange.request.headers, "host").unwrap_or_default();
+        let authority = (head.authority != present).then_some(&*head.authority);
+        Ok(exchange
+            .edits
+            .head(&head.method, authority, &head.path_with_query)
+            .map_err(Into::into))
     }
 
+    // The next three are never called: a component that imports them is refused at load (`NOT_OFFERED`).
     fn set_upstream(&mut self, _: Resource<ExchangeHandle>, name: String) -> Edited {
-        Ok(Err(GuestEditError::Forbidden(format!("upstream {name:?} is not granted"))))
+        Ok(Err(GuestEditError::Forbidden(format!(
+            "upstream {name:?} is not granted"
+        ))))
     }
 
-    fn read_body(&mut self, _: Resource<ExchangeHandle>, _limit: u32) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
+    fn read_body(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        _limit: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
         Ok(Err(BodyError::NotGranted))
     }
 
     fn replace_body(&mut self, _: Resource<ExchangeHandle>, _body: Vec<u8>) -> Edited {
-        Ok(Err(GuestEditError::Forbidden("the request's body is not granted".into())))
+        Ok(Err(GuestEditError::Forbidden(
+            "the request's body is not granted".into(),
+        )))
     }
 
     fn get_state(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Option<Vec<u8>>> {
         let place = self.place;
         let exchange = self.exchange()?;
-        Ok(exchange.edits.staged_state().or_else(|| exchange.state(place)).map(<[u8]>::to_vec))
+        Ok(exchange
+            .edits
+            .staged_state()
+            .or_else(|| exchange.state(place))
+            .map(<[u8]>::to_vec))
     }
 
     fn set_state(&mut self, _: Resource<ExchangeHandle>, value: Vec<u8>) -> wasmtime::Result<()> {
         // The contract gives this function no error to answer with: too much state is a fault.
-        self.exchange()?.edits.state(value).map_err(|error| wasmtime::format_err!("set-state: {error}"))
+        self.exchange()?
+            .edits
+            .state(value)
+            .map_err(|error| wasmtime::format_err!("set-state: {error}"))
     }
 
-    fn get_shared(&mut self, _: Resource<ExchangeHandle>, key: String) -> wasmtime::Result<Option<String>> {
+    fn get_shared(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        key: String,
+    ) -> wasmtime::Result<Option<String>> {
         Ok(self.exchange()?.shared(&key).map(str::to_owned))
     }
 
@@ -112,11 +150,19 @@ impl HostResponse for HostState {
         Ok(self.response()?.status.as_u16())
     }
 
-    fn header(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Option<String>> {
+    fn header(
+        &mut self,
+        _: Resource<ResponseHandle>,
+        name: String,
+    ) -> wasmtime::Result<Option<String>> {
         Ok(first_value(&self.response()?.headers, &name))
     }
 
-    fn header_values(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
+    fn header_values(
+        &mut self,
+        _: Resource<ResponseHandle>,
+        name: String,
+    ) -> wasmtime::Result<Vec<Vec<u8>>> {
         Ok(values(&self.response()?.headers, &name))
     }
 
@@ -138,12 +184,18 @@ impl HostResponse for HostState {
         Ok(stage_fields(self.exchange()?, Side::Response, ops))
     }
 
-    fn read_body(&mut self, _: Resource<ResponseHandle>, _limit: u32) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
+    fn read_body(
+        &mut self,
+        _: Resource<ResponseHandle>,
+        _limit: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
         Ok(Err(BodyError::NotGranted))
     }
 
     fn replace_body(&mut self, _: Resource<ResponseHandle>, _body: Vec<u8>) -> Edited {
-        Ok(Err(GuestEditError::Forbidden("the response's body is not granted".into())))
+        Ok(Err(GuestEditError::Forbidden(
+            "the response's body is not granted".into(),
+        )))
     }
 
     fn drop(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<()> {
@@ -172,7 +224,11 @@ impl From<EditError> for GuestEditError {
 
 /// Stages a batch, all or nothing up to the first that is refused: nothing is applied before the
 /// hook ends, and a policy that ignores the error keeps what came before.
-fn stage_fields(exchange: &mut exchange::Exchange, side: Side, ops: Vec<FieldOp>) -> Result<(), GuestEditError> {
+fn stage_fields(
+    exchange: &mut exchange::Exchange,
+    side: Side,
+    ops: Vec<FieldOp>,
+) -> Result<(), GuestEditError> {
     for op in ops {
         let edit = match op {
             FieldOp::Set((name, value)) => {
@@ -193,16 +249,25 @@ fn stage_fields(exchange: &mut exchange::Exchange, side: Side, ops: Vec<FieldOp>
 }
 
 fn first_value(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 fn values(headers: &HeaderMap, name: &str) -> Vec<Vec<u8>> {
     match HeaderName::from_bytes(name.as_bytes()) {
-        Ok(name) => headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect(),
+        Ok(name) => headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.as_bytes().to_vec())
+            .collect(),
         Err(_) => Vec::new(),
     }
 }
 
 fn all_fields(headers: &HeaderMap) -> Fields {
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect()
 }

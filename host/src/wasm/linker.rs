@@ -4,15 +4,19 @@
 //! grants' matter: the check at load refuses an import without a grant, and a capability that is
 //! not granted answers `denied`.
 
-use wasmtime::component::{HasSelf, Linker};
 use wasmtime::Engine;
+use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::portcullis::{capability, policy};
 use super::state::HostState;
 
 /// Interfaces that every policy may import.
-pub const FREE_INTERFACES: &[&str] =
-    &["portcullis:policy/http", "portcullis:capability/log", "portcullis:capability/clock", "portcullis:capability/random"];
+pub const FREE_INTERFACES: &[&str] = &[
+    "portcullis:policy/http",
+    "portcullis:capability/log",
+    "portcullis:capability/clock",
+    "portcullis:capability/random",
+];
 
 /// Interfaces that need a grant, by the capability's name in the config.
 pub const GRANTED_INTERFACES: &[(&str, &str)] = &[

@@ -9,7 +9,9 @@ use wasmtime::component::{Component, InstancePre};
 use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 
 use super::Phase;
-use super::bindings::exports::portcullis::policy::{lifecycle, on_attempt, on_request, on_response};
+use super::bindings::exports::portcullis::policy::{
+    lifecycle, on_attempt, on_request, on_response,
+};
 use super::component::PolicyComponent;
 use super::engine::Engines;
 use super::fault::{Fault, one_line};
@@ -94,14 +96,20 @@ impl Policy {
         check_schema(component.manifest.config_schema.as_ref(), config)?;
         let config = config.to_string();
         let snapshot = configure(engines, component, &config).await?;
-        let compiled = Component::new(&engines.serving, snapshot.as_deref().unwrap_or(&component.bytes))?;
+        let compiled = Component::new(
+            &engines.serving,
+            snapshot.as_deref().unwrap_or(&component.bytes),
+        )?;
         check_memory(&compiled, running.memory_bytes)?;
         // The pages of the image are copied on write; made here, so that no request waits for it.
         compiled.initialize_copy_on_write_image()?;
         let pre = linker::build(&engines.serving)?.instantiate_pre(&compiled)?;
         let config = match snapshot {
             Some(_) => None,
-            None => Some(ConfigureEach { indices: lifecycle::GuestIndices::new(&pre)?, config }),
+            None => Some(ConfigureEach {
+                indices: lifecycle::GuestIndices::new(&pre)?,
+                config,
+            }),
         };
         Ok(Self {
             hooks: HookIndices::find(&pre, &component.hooks)?,
@@ -128,33 +136,64 @@ impl HookIndices {
     fn find(pre: &InstancePre<HostState>, hooks: &[Phase]) -> wasmtime::Result<Self> {
         let exports = |phase| hooks.contains(&phase);
         Ok(Self {
-            on_request: exports(Phase::OnRequest).then(|| on_request::GuestIndices::new(pre)).transpose()?,
-            on_attempt: exports(Phase::OnAttempt).then(|| on_attempt::GuestIndices::new(pre)).transpose()?,
-            on_response: exports(Phase::OnResponse).then(|| on_response::GuestIndices::new(pre)).transpose()?,
+            on_request: exports(Phase::OnRequest)
+                .then(|| on_request::GuestIndices::new(pre))
+                .transpose()?,
+            on_attempt: exports(Phase::OnAttempt)
+                .then(|| on_attempt::GuestIndices::new(pre))
+                .transpose()?,
+            on_response: exports(Phase::OnResponse)
+                .then(|| on_response::GuestIndices::new(pre))
+                .transpose()?,
         })
     }
 }
 
-fn check_schema(schema: Option<&serde_json::Value>, config: &serde_json::Value) -> Result<(), PrepareError> {
+fn check_schema(
+    schema: Option<&serde_json::Value>,
+    config: &serde_json::Value,
+) -> Result<(), PrepareError> {
     let Some(schema) = schema else { return Ok(()) };
-    let validator = jsonschema::validator_for(schema)
-        .map_err(|error| PrepareError::Configure(format!("the policy's config-schema is no JSON Schema: {error}")))?;
+    let validator = jsonschema::validator_for(schema).map_err(|error| {
+        PrepareError::Configure(format!(
+            "the policy's config-schema is no JSON Schema: {error}"
+        ))
+    })?;
     let problems: Vec<_> = validator
         .iter_errors(config)
         .map(|error| (error.instance_path().to_string(), error.to_string()))
         .collect();
-    if problems.is_empty() { Ok(()) } else { Err(PrepareError::Config(problems)) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(PrepareError::Config(problems))
+    }
 }
 
 fn check_memory(component: &Component, limit: usize) -> Result<(), PrepareError> {
-    let pages = component.resources_required().and_then(|required| required.max_initial_memory_size).unwrap_or(0);
-    let needed = usize::try_from(pages).unwrap_or(usize::MAX).saturating_mul(WASM_PAGE_BYTES);
-    if needed <= limit { Ok(()) } else { Err(PrepareError::Memory { needed, limit }) }
+    let pages = component
+        .resources_required()
+        .and_then(|required| required.max_initial_memory_size)
+        .unwrap_or(0);
+    let needed = usize::try_from(pages)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(WASM_PAGE_BYTES);
+    if needed <= limit {
+        Ok(())
+    } else {
+        Err(PrepareError::Memory { needed, limit })
+    }
 }
 
 /// Runs `configure` once; the component with the state that it left, or `None` where that can't be had.
-async fn configure(engines: &Engines, component: &PolicyComponent, config: &str) -> Result<Option<Vec<u8>>, PrepareError> {
-    let pre = component.lifecycle_linker.instantiate_pre(&component.lifecycle)?;
+async fn configure(
+    engines: &Engines,
+    component: &PolicyComponent,
+    config: &str,
+) -> Result<Option<Vec<u8>>, PrepareError> {
+    let pre = component
+        .lifecycle_linker
+        .instantiate_pre(&component.lifecycle)?;
     let indices = lifecycle::GuestIndices::new(&pre)?;
     let mut store: Store<HostState> = lifecycle_store(&engines.lifecycle, Capabilities::none());
     let call = async {
@@ -164,17 +203,32 @@ async fn configure(engines: &Engines, component: &PolicyComponent, config: &str)
         Ok::<_, wasmtime::Error>((instance, answer))
     };
     let (instance, answer) = match tokio::time::timeout(LIFECYCLE_TIME, call).await {
-        Ok(ended) => ended.map_err(|error| PrepareError::Configure(Fault::Trap(one_line(&error)).to_string()))?,
-        Err(_) => return Err(PrepareError::Configure(Fault::Deadline(LIFECYCLE_TIME).to_string())),
+        Ok(ended) => ended
+            .map_err(|error| PrepareError::Configure(Fault::Trap(one_line(&error)).to_string()))?,
+        Err(_) => {
+            return Err(PrepareError::Configure(
+                Fault::Deadline(LIFECYCLE_TIME).to_string(),
+            ));
+        }
     };
     if let Err(problems) = answer {
-        return Err(PrepareError::Config(problems.into_iter().map(|problem| (problem.path, problem.message)).collect()));
+        return Err(PrepareError::Config(
+            problems
+                .into_iter()
+                .map(|problem| (problem.path, problem.message))
+                .collect(),
+        ));
     }
     if !component.snapshots {
         return Ok(None);
     }
     let wizer = Wizer::new();
     let (context, _) = wizer.instrument_component(&component.bytes)?;
-    let mut configured = WasmtimeWizerComponent { store: &mut store, instance };
-    Ok(Some(wizer.snapshot_component(&context, &mut configured).await?))
+    let mut configured = WasmtimeWizerComponent {
+        store: &mut store,
+        instance,
+    };
+    Ok(Some(
+        wizer.snapshot_component(&context, &mut configured).await?,
+    ))
 }

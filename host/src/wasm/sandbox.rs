@@ -44,8 +44,18 @@ pub(super) struct Guests {
 impl Sandbox {
     /// A store for the policy, its instance yet to be made.
     pub fn new(policy: &Policy, worker: usize, place: usize) -> Self {
-        let state = HostState::new(policy.capabilities.clone(), worker, place, policy.memory_bytes);
-        Self { store: store(policy.pre.engine(), state), instance: None, guests: Guests::default(), calls: 0 }
+        let state = HostState::new(
+            policy.capabilities.clone(),
+            worker,
+            place,
+            policy.memory_bytes,
+        );
+        Self {
+            store: store(policy.pre.engine(), state),
+            instance: None,
+            guests: Guests::default(),
+            calls: 0,
+        }
     }
 
     /// Makes the instance, unless it is there.
@@ -94,8 +104,14 @@ impl SandboxPool {
 }
 
 /// A store for `describe` and `configure`.
-pub(super) fn lifecycle_store(engine: &Engine, capabilities: Arc<Capabilities>) -> Store<HostState> {
-    store(engine, HostState::new(capabilities, 0, 0, LIFECYCLE_MEMORY_BYTES))
+pub(super) fn lifecycle_store(
+    engine: &Engine,
+    capabilities: Arc<Capabilities>,
+) -> Store<HostState> {
+    store(
+        engine,
+        HostState::new(capabilities, 0, 0, LIFECYCLE_MEMORY_BYTES),
+    )
 }
 
 fn store(engine: &Engine, state: HostState) -> Store<HostState> {
@@ -106,6 +122,11 @@ fn store(engine: &Engine, state: HostState) -> Store<HostState> {
     // timer's matter. By tokio's yield: a plain wake-up would have the worker's `LocalSet` resume it
     // up to 61 times before it looks at its sockets and timers.
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
+    store.epoch_deadline_callback(|_| {
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::task::yield_now()),
+        ))
+    });
     store
 }

@@ -45,13 +45,21 @@ pub struct HostState {
 
 impl HostState {
     /// State of a new sandbox.
-    pub fn new(capabilities: Arc<Capabilities>, worker: usize, place: usize, memory_bytes: usize) -> Self {
+    pub fn new(
+        capabilities: Arc<Capabilities>,
+        worker: usize,
+        place: usize,
+        memory_bytes: usize,
+    ) -> Self {
         Self {
             capabilities,
             worker,
             place,
             phase: None,
-            limiter: MemoryLimiter { memory_bytes, refused: false },
+            limiter: MemoryLimiter {
+                memory_bytes,
+                refused: false,
+            },
             exchange: None,
             wasi: None,
         }
@@ -89,13 +97,23 @@ pub struct MemoryLimiter {
 }
 
 impl ResourceLimiter for MemoryLimiter {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let allowed = desired <= self.memory_bytes;
         self.refused |= !allowed;
         Ok(allowed)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let allowed = desired <= MAX_TABLE_ELEMENTS;
         self.refused |= !allowed;
         Ok(allowed)
@@ -123,10 +141,16 @@ struct InertWasi {
 
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let wasi = self
-            .wasi
-            .get_or_insert_with(|| Box::new(InertWasi { context: WasiCtx::builder().build(), table: ResourceTable::new() }));
-        WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
+        let wasi = self.wasi.get_or_insert_with(|| {
+            Box::new(InertWasi {
+                context: WasiCtx::builder().build(),
+                table: ResourceTable::new(),
+            })
+        });
+        WasiCtxView {
+            ctx: &mut wasi.context,
+            table: &mut wasi.table,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command line, as an operator meets it.
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 
 use http::Method;
 use mock_service::MockService;
@@ -114,8 +114,9 @@ routes:
                 13,
                 "policies.ungranted.grants: the component imports \"kv\"",
             ),
-            (24, "routes[0].policies[0].config.limits[0].name: "),
-            (30, "routes[0].policies[1].config"),
+            (23, "routes[0].policies[0].config.limits[0].name: "),
+            (29, "routes[0].policies[1].config: Additional properties"),
+            (29, "routes[0].policies[1].config: \"limits\" is a required"),
         ],
     );
 }
@@ -346,7 +347,14 @@ fn a_cache_that_can_not_be_used_is_a_warning() {
     let shared = directory.path().join("shared");
     std::fs::create_dir(&shared).unwrap();
     std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o777)).unwrap();
-    for cache in [file.join("cache"), file, shared.clone()] {
+    let foreign = directory.path().join("foreign");
+    std::fs::create_dir(&foreign).unwrap();
+    let mut caches = vec![file.join("cache"), file, shared.clone()];
+    // Only root can give a directory away, and only root could use one of somebody else.
+    if chown(&foreign, Some(65_534), None).is_ok() {
+        caches.push(foreign);
+    }
+    for cache in caches {
         let finished = run_with_config("check", WITH_A_POLICY, &cache);
         assert_eq!(finished.code, Some(0), "{finished:?}");
         assert!(

@@ -24,7 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The future's output; panics if it takes for ever.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future).await.expect("done in time")
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("done in time")
 }
 
 /// Returns once the condition holds; panics if it never does.
@@ -38,22 +40,35 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
 
 /// Sends a signal such as `TERM` to a process that the test has started.
 fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill").args([format!("-{name}"), process.to_string()]).status().unwrap();
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), process.to_string()])
+        .status()
+        .unwrap();
     assert!(sent.success());
 }
 
 /// The sum of a metric's series that have all these labels.
 pub(crate) fn metric(page: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
-    let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
-    let series = page.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(label, value)| format!("{label}=\"{value}\""))
+        .collect();
+    let series = page.lines().filter(|line| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(['{', ' ']))
+    });
     let chosen = series.filter(|line| labels.iter().all(|label| line.contains(label)));
-    chosen.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    chosen
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 /// One pair of engines for all tests of the process: each reserves terabytes of addresses.
 fn engines() -> Arc<Engines> {
     static ENGINES: OnceLock<Arc<Engines>> = OnceLock::new();
-    ENGINES.get_or_init(|| Arc::new(Engines::start(Some(&cache())).unwrap())).clone()
+    ENGINES
+        .get_or_init(|| Arc::new(Engines::start(Some(&cache())).unwrap()))
+        .clone()
 }
 
 /// Compiled components are kept between runs of the tests.
@@ -63,8 +78,14 @@ pub(crate) fn cache() -> PathBuf {
 
 /// The path of a built component, such as `fixtures/probe` or `require-header`.
 pub(crate) fn component(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/policies").join(format!("{name}.wasm"));
-    assert!(path.exists(), "{} is missing: run `make policies`", path.display());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../target/policies")
+        .join(format!("{name}.wasm"));
+    assert!(
+        path.exists(),
+        "{} is missing: run `make policies`",
+        path.display()
+    );
     path
 }
 
@@ -79,8 +100,11 @@ impl TestGateway {
     /// Serves `config` (YAML without `listeners` and `metrics`) with one worker.
     pub(crate) async fn start(config: &str) -> Self {
         let text = complete(config);
-        let config = portcullis_config::parse(&text, Path::new("test.yaml")).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
-        let running = server::start(&config, engines()).await.unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+        let config = portcullis_config::parse(&text, Path::new("test.yaml"))
+            .unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        let running = server::start(&config, engines())
+            .await
+            .unwrap_or_else(|error| panic!("{error:?}\n{text}"));
         let address = running.addresses[0].1;
         Self { running, address }
     }
@@ -93,15 +117,21 @@ impl TestGateway {
             Err(errors) => return errors.to_string(),
         };
         match server::check(&config, engines()).await {
-            Err(server::StartError::Config(problems)) => portcullis_config::ConfigErrors::new("test.yaml", problems).to_string(),
+            Err(server::StartError::Config(problems)) => {
+                portcullis_config::ConfigErrors::new("test.yaml", problems).to_string()
+            }
             other => panic!("{other:?}"),
         }
     }
 
     /// Swaps in another config; the problems if it is refused.
-    pub(crate) async fn reload(&self, config: &str) -> Result<u64, Vec<portcullis_config::Problem>> {
+    pub(crate) async fn reload(
+        &self,
+        config: &str,
+    ) -> Result<u64, Vec<portcullis_config::Problem>> {
         let text = complete(config);
-        let config = portcullis_config::parse(&text, Path::new("test.yaml")).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        let config = portcullis_config::parse(&text, Path::new("test.yaml"))
+            .unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         self.running.reload(&config).await
     }
 
@@ -112,12 +142,18 @@ impl TestGateway {
 
     /// A GET with header fields.
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        self.client().await.send(Method::GET, path, headers, "").await
+        self.client()
+            .await
+            .send(Method::GET, path, headers, "")
+            .await
     }
 
     /// A POST on a connection of its own.
     pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
-        self.client().await.send(Method::POST, path, &[], body).await
+        self.client()
+            .await
+            .send(Method::POST, path, &[], body)
+            .await
     }
 
     /// A connection that is kept.
@@ -127,8 +163,14 @@ impl TestGateway {
 
     /// The page of the metrics listener.
     pub(crate) async fn metrics(&self) -> String {
-        let address = self.running.metrics_address.expect("tests configure a metrics listener");
-        let answer = TestClient::connect(address).await.send(Method::GET, "/metrics", &[], "").await;
+        let address = self
+            .running
+            .metrics_address
+            .expect("tests configure a metrics listener");
+        let answer = TestClient::connect(address)
+            .await
+            .send(Method::GET, "/metrics", &[], "")
+            .await;
         assert_eq!(answer.status, StatusCode::OK);
         answer.text()
     }
@@ -144,7 +186,9 @@ impl TestGateway {
 
     /// Where `/readyz` is.
     pub(crate) fn metrics_address(&self) -> SocketAddr {
-        self.running.metrics_address.expect("tests configure a metrics listener")
+        self.running
+            .metrics_address
+            .expect("tests configure a metrics listener")
     }
 
     /// Drains and stops.
@@ -154,8 +198,14 @@ impl TestGateway {
 }
 
 fn complete(config: &str) -> String {
-    let workers = if config.contains("\nworkers:") || config.starts_with("workers:") { "" } else { "workers: 1\n" };
-    format!("listeners: [{{ name: http, address: \"127.0.0.1:0\" }}]\nmetrics: {{ address: \"127.0.0.1:0\" }}\n{workers}{config}")
+    let workers = if config.contains("\nworkers:") || config.starts_with("workers:") {
+        ""
+    } else {
+        "workers: 1\n"
+    };
+    format!(
+        "listeners: [{{ name: http, address: \"127.0.0.1:0\" }}]\nmetrics: {{ address: \"127.0.0.1:0\" }}\n{workers}{config}"
+    )
 }
 
 /// One kept connection.
@@ -174,16 +224,31 @@ impl TestClient {
     pub(crate) async fn over(stream: TcpStream, address: SocketAddr) -> Self {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        Self { sender, authority: address.to_string() }
+        Self {
+            sender,
+            authority: address.to_string(),
+        }
     }
 
     /// Sends a request and reads the whole answer.
-    pub(crate) async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         self.try_send(method, path, headers, body).await.unwrap()
     }
 
     /// The same, where the answer may be cut short.
-    pub(crate) async fn try_send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> hyper::Result<Answer> {
+    pub(crate) async fn try_send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> hyper::Result<Answer> {
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", &self.authority);
@@ -195,7 +260,11 @@ impl TestClient {
         self.sender.ready().await?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
     }
 }
 
@@ -218,11 +287,14 @@ impl Answer {
 
     /// The body as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// A field's value, empty when it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
