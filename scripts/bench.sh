@@ -111,4 +111,8 @@ awk '
       printf "%-14s %10.1f %10.0f %12.2f %12s\n", name, median(a, n[name]), median(b, n[name]), median(q, n[name]), (name == "nginx" || name == "plain") ? "" : sprintf("%+.1f", median(d, n[name])) } }
 ' "$work/results"
 echo
-cargo bench --quiet --package portcullis --bench policy_call
+# The build first, apart from what is measured.
+binary=$(cargo bench --package portcullis --bench policy_call --no-run 2>&1 | grep -o 'target/release/deps/policy_call-[0-9a-f]*')
+"$binary"
+strace -f -c -o "$work/strace" "$binary" fresh >"$work/fresh"
+awk -v calls="$(sed -n 's/^calls //p' "$work/fresh")" '$NF == "ioctl" { printf "a fresh instance makes %.2f system calls (ioctl PAGEMAP_SCAN; %d in %d calls)\n", $4 / calls, $4, calls }' "$work/strace"

@@ -27,7 +27,7 @@ for kind in "$@"; do
     build) need_rust; want cc gcc; [ -e /usr/include/stdio.h ] || packages+=(libc6-dev) ;;
     test) want redis-server redis-server ;;
     lint) want shellcheck shellcheck ;;
-    bench) want nginx nginx-light; want wrk wrk ;;
+    bench) want nginx nginx-light; want wrk wrk; want strace strace ;;
     *) die "unknown kind of work: $kind" ;;
   esac
 done

@@ -58,6 +58,7 @@ fn main() {
             }
         }
         cases.iter_mut().for_each(Case::print);
+        println!("calls {}", cases.len() * (BATCHES + 1) * CALLS);
     }));
 }
 
@@ -205,17 +206,16 @@ fn headers() -> HeaderMap {
 
 /// Nanoseconds of CPU and minor page faults of this thread so far.
 fn usage() -> (u64, u64) {
-    let field = |path: &str, index: usize| -> u64 {
-        let text = fs::read_to_string(path).expect("the kernel's account of this thread");
-        // After the command's name, which may hold spaces.
-        let rest = text.rsplit(") ").next().unwrap_or(&text);
-        rest.split_whitespace()
-            .nth(index)
-            .and_then(|word| word.parse().ok())
-            .expect("a number")
-    };
-    (
-        field("/proc/thread-self/schedstat", 0),
-        field("/proc/thread-self/stat", 7),
-    )
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let cpu_ns = u64::try_from(cpu.tv_sec * 1_000_000_000 + cpu.tv_nsec).expect("time passes");
+    let stat =
+        fs::read_to_string("/proc/thread-self/stat").expect("the kernel's account of this thread");
+    // After the command's name, which may hold spaces: state is the third field, minflt the tenth.
+    let fields = stat.rsplit(") ").next().unwrap_or(&stat);
+    let faults = fields
+        .split_whitespace()
+        .nth(7)
+        .and_then(|word| word.parse().ok())
+        .expect("a number");
+    (cpu_ns, faults)
 }

@@ -32,22 +32,22 @@ pub trait Cells {
 #[derive(Clone, Copy)]
 struct Seen {
     stored: Option<u64>,
+    now_us: u64,
     probe: Probe,
 }
 
 /// Decides a request by `rates` on the buckets `keys`, of the same number (at most [`MAX_LIMITS`]).
 pub fn decide(cells: &impl Cells, rates: &[Rate], keys: &[String]) -> Result<Decision, StoreError> {
-    let now_us = cells.now_us();
     let mut seen: [Option<Seen>; MAX_LIMITS] = [None; MAX_LIMITS];
     let mut all_allow = true;
     for ((slot, rate), key) in seen.iter_mut().zip(rates).zip(keys) {
-        let bucket = look(cells, *rate, key, now_us)?;
+        let bucket = look(cells, *rate, key)?;
         all_allow &= bucket.probe.allows();
         *slot = Some(bucket);
     }
     if all_allow {
         for i in 0..keys.len() {
-            let charged = charge(cells, rates[i], &keys[i], &mut seen[i], now_us);
+            let charged = charge(cells, rates[i], &keys[i], &mut seen[i]);
             if charged != Ok(true) {
                 take_back(cells, &rates[..i], &keys[..i], &seen)?;
                 return charged.map(|_| decision(&seen, keys.len(), false));
@@ -63,12 +63,11 @@ fn charge(
     rate: Rate,
     key: &str,
     seen: &mut Option<Seen>,
-    now_us: u64,
 ) -> Result<bool, StoreError> {
     for _ in 0..MAX_LOST_SWAPS {
         let bucket = match *seen {
             Some(bucket) => bucket,
-            None => *seen.insert(look(cells, rate, key, now_us)?),
+            None => *seen.insert(look(cells, rate, key)?),
         };
         if !bucket.probe.allows() {
             return Ok(false);
@@ -78,7 +77,7 @@ fn charge(
             key,
             bucket.stored,
             bucket.probe.charged_tat_us(),
-            now_us,
+            bucket.now_us,
         )? {
             return Ok(true);
         }
@@ -128,10 +127,14 @@ fn decision(seen: &[Option<Seen>; MAX_LIMITS], len: usize, charged: bool) -> Dec
     })
 }
 
-fn look(cells: &impl Cells, rate: Rate, key: &str, now_us: u64) -> Result<Seen, StoreError> {
+/// The clock is read after the bucket: the gateway may let others go on in between, and a clock that is
+/// older than the bucket would deny what is allowed.
+fn look(cells: &impl Cells, rate: Rate, key: &str) -> Result<Seen, StoreError> {
     let stored = read(cells, key)?;
+    let now_us = cells.now_us();
     Ok(Seen {
         stored,
+        now_us,
         probe: rate.probe(stored, now_us),
     })
 }

@@ -19,7 +19,7 @@ use crate::{
 /// trait of each. Once in a crate. A native build only checks that the traits are there, so that
 /// a policy can be tested natively.
 ///
-/// The config's JSON Schema is made at run time from `Config: JsonSchema`. That is about half of a small
+/// The config's JSON Schema is made at run time from `Config: JsonSchema`. That is about a third of a small
 /// policy's code; a schema that is given is taken instead, and schemars stays out of the component
 /// (see [`schema`](crate::schema)):
 ///

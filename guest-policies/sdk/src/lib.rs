@@ -71,7 +71,6 @@ mod export;
 #[cfg(target_arch = "wasm32")]
 mod heap;
 mod http;
-mod json;
 mod policy;
 
 #[doc(hidden)] // for the code that `export!` writes

@@ -177,6 +177,24 @@ fn a_charge_that_has_drained_is_not_taken_back_from_others() {
 }
 
 #[test]
+fn a_lost_swap_is_decided_again_by_the_clock_of_that_moment() {
+    let others = |fake: &Fake, swap: u32| {
+        if swap == 1 {
+            // The instance was put aside for a second, in which another request was charged.
+            fake.now_us.set(1_000_000);
+            fake.put("key0", 1_001_000);
+        }
+    };
+    let fake = Fake {
+        before_swap: Some(&others),
+        ..Fake::default()
+    };
+    let decision = decide(&fake, &[Rate::new(1, 1_000, 2)], &keys(1)).unwrap();
+    assert!(decision.allowed());
+    assert_eq!(fake.tat("key0"), Some(1_002_000));
+}
+
+#[test]
 fn endless_contention_is_a_store_error_that_charges_nothing() {
     let others = |fake: &Fake, swap: u32| {
         if swap > 1 && swap <= 1 + MAX_LOST_SWAPS {
