@@ -9,8 +9,9 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
 need_rust() {
-  command -v cargo >/dev/null && command -v rustc >/dev/null ||
+  if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
     die "cargo is missing: install Rust $rust_minimum or later from https://rustup.rs"
+  fi
   local version
   version=$(rustc --version | cut -d' ' -f2)
   [ "$(printf '%s\n%s\n' "$rust_minimum" "$version" | sort -V | head -n 1)" = "$rust_minimum" ] ||

@@ -164,7 +164,7 @@ impl Running {
         let _ = self.stop.send(true);
         let threads = self.threads;
         let ended = tokio::task::spawn_blocking(move || {
-            threads.into_iter().for_each(|thread| drop(thread.join()))
+            threads.into_iter().for_each(|thread| drop(thread.join()));
         });
         if tokio::time::timeout(self.drain_timeout + STOP_GRACE, ended)
             .await

@@ -6,9 +6,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use portcullis_config::Problem;
 use portcullis_config::Route as RouteConfig;
 use portcullis_config::{Config, Upstream as UpstreamConfig};
-use portcullis_config::{ConfigErrors, Problem};
 
 use crate::capability::kv::KvSpaces;
 use crate::capability::redis::RedisBinding;
@@ -198,14 +198,9 @@ fn redis_bindings(
         ) {
             Ok(binding) => drop(bindings.insert(name.clone(), Arc::new(binding))),
             Err(error) => {
-                problems.push(config.problem(format!("redis.{name}.url"), error.to_string()))
+                problems.push(config.problem(format!("redis.{name}.url"), error.to_string()));
             }
         }
     }
     bindings
-}
-
-/// The problems as the config crate prints its own.
-pub fn as_config_errors(origin: &std::path::Path, problems: Vec<Problem>) -> ConfigErrors {
-    ConfigErrors::new(origin, problems)
 }

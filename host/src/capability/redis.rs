@@ -17,7 +17,6 @@ use crate::wasm::state::HostState;
 
 /// A binding of the config, as all workers share it.
 pub struct RedisBinding {
-    name: String,
     deadline: Duration,
     /// One for each worker: a connection lives in the runtime of the worker that made it.
     workers: Vec<WorkerConnection>,
@@ -63,11 +62,7 @@ impl RedisBinding {
             .map(|_| connection())
             .collect::<Result<_, _>>()
             .map_err(failed)?;
-        Ok(Self {
-            name: name.to_owned(),
-            deadline,
-            workers,
-        })
+        Ok(Self { deadline, workers })
     }
 
     /// Runs one command within the binding's deadline, connecting included.
@@ -99,11 +94,6 @@ impl RedisBinding {
                 Err(Error::TimedOut)
             }
         }
-    }
-
-    /// The binding's name in the config.
-    pub fn name(&self) -> &str {
-        &self.name
     }
 }
 

@@ -243,8 +243,3 @@ fn use_problems(policy: &str, error: PrepareError) -> Vec<UseProblem> {
         other => vec![(String::new(), format!("policy {policy:?}: {other}"))],
     }
 }
-
-/// The policies that the binary carries.
-pub fn builtin_names() -> impl Iterator<Item = &'static str> {
-    BUILTIN.iter().map(|(name, _)| *name)
-}

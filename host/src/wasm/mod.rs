@@ -1,7 +1,7 @@
 //! Policies as the host sees them: sandboxes that answer hooks.
 //!
 //! Only this folder and `capability/` know wasmtime. The rest of the gateway gives an exchange
-//! to a [`Policy`]'s hook and gets it back with a verdict or a [`Fault`], whatever the guest did.
+//! to a [`policy::Policy`]'s hook and gets it back with a verdict or a [`fault::Fault`], whatever the guest did.
 
 pub mod bindings;
 pub mod call;
