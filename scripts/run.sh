@@ -4,7 +4,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-config=${CONFIG:-host/gateway.yaml}
+config=host/gateway.yaml
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+for port in 8001 8080; do
+  if listens $port; then
+    echo "run: something already listens on port $port (ss -ltnp names it): stop that first" >&2
+    exit 1
+  fi
+done
+
 children=()
 stop() {
   trap - INT TERM EXIT
@@ -22,9 +30,8 @@ children+=($!)
 target/release/portcullis run --config "$config" &
 children+=($!)
 
-ready() { (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null; }
 for _ in $(seq 100); do
-  if ready; then
+  if listens 8080; then
     cat <<'TEXT'
 
 The gateway is up. Try, in another terminal:

@@ -28,6 +28,18 @@ pub struct AttemptError {
     pub detail: String,
 }
 
+impl AttemptError {
+    /// There was nowhere to send it.
+    pub(super) fn no_endpoint() -> Self {
+        Self {
+            failure: Failure::NoEndpoint,
+            sent: false,
+            reused: false,
+            detail: "no endpoint".to_owned(),
+        }
+    }
+}
+
 /// Sends the request and waits for the response's head until `timeout` has passed.
 pub async fn send(
     pool: &Rc<EndpointPool>,

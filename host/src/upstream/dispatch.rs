@@ -3,15 +3,16 @@
 //! A policy may ask for another attempt; it gets one only if the request can be sent again
 //! without harm, the route's number of attempts is not used up and the deadline leaves time.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 
-use super::Upstream;
 use super::attempt::{self, AttemptError};
 use super::body::{RequestBody, UpstreamBody};
 use super::replay_body::ReplaySource;
+use super::{Upstream, UpstreamPools};
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
 use crate::forwarding;
@@ -30,7 +31,8 @@ enum Body {
 /// What an attempt has brought.
 type Outcome = Result<Response<UpstreamBody>, AttemptError>;
 
-/// Sends the request to the route's upstream. The response's head is in the exchange, its body is returned.
+/// Sends the request to the route's upstream. The response's head is in the exchange, its body is
+/// returned.
 pub async fn dispatch(
     revision: &Revision,
     mut exchange: Box<Exchange>,
@@ -43,65 +45,114 @@ pub async fn dispatch(
         .iter()
         .any(|member| member.policy.exports(Phase::OnAttempt));
     // Also without a policy: a connection that the endpoint closes just now is no reason to fail.
-    let mut body = Body::new(body, asked || is_idempotent(&exchange.request.method));
-    let mut number = 1;
-    let mut last_endpoint = None;
-    let mut plan = RetryPlan {
-        delay: Duration::ZERO,
-        endpoint: EndpointChoice::Any,
-        timeout: None,
-    };
+    let body = Body::new(body, asked || is_idempotent(&exchange.request.method));
+    let mut attempts = Attempts::new(revision, upstream, route.upstream, body);
     loop {
-        let started = Instant::now();
-        let Some((index, pool)) =
-            revision.upstreams[route.upstream].pick(plan.endpoint, last_endpoint)
-        else {
-            return (
-                exchange,
-                Err(unreachable(
-                    upstream,
-                    Failure::NoEndpoint,
-                    "no endpoint".to_owned(),
-                )),
-            );
+        let (last, outcome) = attempts.next(&exchange).await;
+        let answer = take_head(&mut exchange, outcome);
+        // With no time left there is nothing to decide.
+        if !asked || last.remaining.is_zero() {
+            return deliver(upstream, exchange, answer);
+        }
+        let (back, verdict) = chain::on_attempt(revision, exchange, &last).await;
+        exchange = back;
+        match verdict.map(|verdict| bounded(verdict, &last, &exchange)) {
+            Ok(Some(plan)) => attempts.prepare(plan, &last, &mut exchange, answer).await,
+            Ok(None) => return deliver(upstream, exchange, answer),
+            Err(error) => return (exchange, Err(error)),
+        }
+    }
+}
+
+/// The attempts of one exchange: what the next one must know of the last.
+struct Attempts<'a> {
+    revision: &'a Revision,
+    upstream: &'a Upstream,
+    pools: &'a UpstreamPools,
+    body: Body,
+    number: u32,
+    last_endpoint: Option<usize>,
+    plan: RetryPlan,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(revision: &'a Revision, upstream: &'a Upstream, index: usize, body: Body) -> Self {
+        let plan = RetryPlan {
+            delay: Duration::ZERO,
+            endpoint: EndpointChoice::Any,
+            timeout: None,
         };
-        last_endpoint = Some(index);
-        let timeout = attempt_timeout(upstream, &exchange, &plan);
-        let outcome = attempt_once(&exchange, &mut body, |request| {
-            attempt::send(pool, request, upstream.connect_timeout, timeout)
+        let pools = &revision.upstreams[index];
+        Self {
+            revision,
+            upstream,
+            pools,
+            body,
+            number: 0,
+            last_endpoint: None,
+            plan,
+        }
+    }
+
+    /// Makes the next attempt: what came of it, and the facts that policies decide by.
+    async fn next(&mut self, exchange: &Exchange) -> (Attempt, Outcome) {
+        let started = Instant::now();
+        self.number += 1;
+        let Some((index, pool)) = self.pools.pick(self.plan.endpoint, self.last_endpoint) else {
+            let outcome = Err(AttemptError::no_endpoint());
+            return (self.facts(exchange, "".into(), started, &outcome), outcome);
+        };
+        self.last_endpoint = Some(index);
+        let timeout = attempt_timeout(self.upstream, exchange, &self.plan);
+        let outcome = attempt_once(exchange, &mut self.body, |request| {
+            attempt::send(pool, request, self.upstream.connect_timeout, timeout)
         })
         .await;
-        count(revision, upstream, &outcome);
-        // With no time left there is nothing to decide.
-        if !asked || exchange.remaining(Instant::now()).is_zero() {
-            return finish(upstream, exchange, outcome);
-        }
-        let facts = facts(
-            upstream,
-            &pool.authority,
-            &exchange,
-            &body,
-            number,
-            started,
-            &outcome,
-        );
-        let response_body = take_head(&mut exchange, outcome);
-        let (back, verdict) = chain::on_attempt(revision, exchange, &facts).await;
-        exchange = back;
-        plan = match verdict.map(|verdict| bounded(verdict, &facts, &exchange)) {
-            Ok(Some(plan)) => plan,
-            Ok(None) => return deliver(upstream, exchange, response_body),
-            Err(error) => return (exchange, Err(error)),
-        };
-        revision
-            .metrics
-            .retry(&upstream.name, reason(&exchange, &facts));
+        count(self.revision, self.upstream, &outcome);
+        let facts = self.facts(exchange, pool.authority.clone(), started, &outcome);
+        (facts, outcome)
+    }
+
+    /// Waits as planned; of the answer that is not wanted only the connection is kept.
+    async fn prepare(
+        &mut self,
+        plan: RetryPlan,
+        last: &Attempt,
+        exchange: &mut Exchange,
+        unwanted: Result<UpstreamBody, AttemptError>,
+    ) {
+        let metrics = &self.revision.metrics;
+        metrics.retry(&self.upstream.name, reason(exchange, last));
         exchange.response = None;
-        if let Ok(body) = response_body {
+        if let Ok(body) = unwanted {
             body.discard();
         }
         tokio::time::sleep(plan.delay).await;
-        number += 1;
+        self.plan = plan;
+    }
+
+    fn facts(
+        &self,
+        exchange: &Exchange,
+        endpoint: Arc<str>,
+        started: Instant,
+        outcome: &Outcome,
+    ) -> Attempt {
+        let now = Instant::now();
+        let failed = outcome.as_ref().err();
+        Attempt {
+            number: self.number,
+            upstream: self.upstream.name.clone(),
+            endpoint,
+            elapsed: now - started,
+            total: now - exchange.started,
+            remaining: exchange.remaining(now),
+            sent: failed.is_none_or(|error| error.sent),
+            idempotent: exchange.route.retry_non_idempotent
+                || is_idempotent(&exchange.request.method),
+            replayable: self.body.is_replayable(),
+            failure: failed.map(|error| error.failure),
+        }
     }
 }
 
@@ -191,31 +242,6 @@ fn count(revision: &Revision, upstream: &Upstream, outcome: &Outcome) {
     }
 }
 
-fn facts(
-    upstream: &Upstream,
-    endpoint: &std::sync::Arc<str>,
-    exchange: &Exchange,
-    body: &Body,
-    number: u32,
-    started: Instant,
-    outcome: &Outcome,
-) -> Attempt {
-    let now = Instant::now();
-    let failed = outcome.as_ref().err();
-    Attempt {
-        number,
-        upstream: upstream.name.clone(),
-        endpoint: endpoint.clone(),
-        elapsed: now - started,
-        total: now - exchange.started,
-        remaining: exchange.remaining(now),
-        sent: failed.is_none_or(|error| error.sent),
-        idempotent: exchange.route.retry_non_idempotent || is_idempotent(&exchange.request.method),
-        replayable: body.is_replayable(),
-        failure: failed.map(|error| error.failure),
-    }
-}
-
 /// The retry that the host allows of what a policy asks for.
 fn bounded(verdict: AttemptVerdict, last: &Attempt, exchange: &Exchange) -> Option<RetryPlan> {
     let AttemptVerdict::Retry(plan) = verdict else {
@@ -241,15 +267,6 @@ fn take_head(exchange: &mut Exchange, outcome: Outcome) -> Result<UpstreamBody, 
         headers,
     });
     Ok(body)
-}
-
-fn finish(
-    upstream: &Upstream,
-    mut exchange: Box<Exchange>,
-    outcome: Outcome,
-) -> (Box<Exchange>, Result<UpstreamBody, GatewayError>) {
-    let body = take_head(&mut exchange, outcome);
-    deliver(upstream, exchange, body)
 }
 
 fn deliver(
