@@ -8,8 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portcullis_config::Config;
-use portcullis_config::Problem;
+use portcullis_config::{Config, ConfigErrors, Metrics, Problem};
 use tokio::sync::watch;
 
 use crate::capability::kv::KvSpaces;
@@ -17,7 +16,7 @@ use crate::control::status_listener::{self, Readiness};
 use crate::listener;
 use crate::policy::loader::PolicyLoader;
 use crate::snapshot::{Foundations, Snapshot};
-use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::telemetry::metrics::{self, MetricsError};
 use crate::wasm::engine::Engines;
 use crate::worker::{Shared, Worker};
 
@@ -84,6 +83,11 @@ pub async fn check(config: &Config, engines: Arc<Engines>) -> Result<usize, Star
     Ok(snapshot.policy_uses)
 }
 
+/// Adds the problems of policies to those of a config that could not be parsed; starts nothing.
+pub async fn check_on(errors: ConfigErrors, engines: Arc<Engines>) -> ConfigErrors {
+    PolicyLoader::new(engines).check_on(errors).await
+}
+
 /// Starts a gateway. It serves when this returns. Gateways of one process may share `engines`.
 pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, StartError> {
     let foundations = foundations(config, engines)?;
@@ -92,39 +96,20 @@ pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, St
         .map_err(StartError::Config)?;
     let (addresses, sockets) = bind_all(config, foundations.workers)?;
     let readiness = Readiness::default();
-    let metrics_address = match &config.metrics {
-        Some(metrics) => Some(
-            status_listener::start(
-                metrics.address,
-                foundations.metrics.clone(),
-                readiness.clone(),
-            )
-            .await
-            .map_err(|source| StartError::Bind {
-                what: "metrics".into(),
-                address: metrics.address,
-                source,
-            })?,
-        ),
-        None => None,
-    };
+    let metrics_address = start_metrics(config, &foundations, &readiness).await?;
     foundations.metrics.revision(snapshot.revision);
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
         metrics: foundations.metrics.clone(),
     });
     let (stop, stopped) = watch::channel(false);
-    let mut threads = Vec::new();
-    for (number, sockets) in sockets.into_iter().enumerate() {
-        let thread = start_worker(
-            number,
-            shared.clone(),
-            sockets,
-            stopped.clone(),
-            config.drain_timeout,
-        );
-        threads.push(thread.map_err(StartError::Worker)?);
-    }
+    let threads = sockets.into_iter().enumerate().map(|(number, sockets)| {
+        let (shared, stopped) = (shared.clone(), stopped.clone());
+        start_worker(number, shared, sockets, stopped, config.drain_timeout)
+    });
+    let threads = threads
+        .collect::<io::Result<_>>()
+        .map_err(StartError::Worker)?;
     readiness.set(true);
     Ok(Running {
         addresses,
@@ -136,6 +121,23 @@ pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, St
         threads,
         drain_timeout: config.drain_timeout,
     })
+}
+
+async fn start_metrics(
+    config: &Config,
+    foundations: &Foundations,
+    readiness: &Readiness,
+) -> Result<Option<SocketAddr>, StartError> {
+    let Some(Metrics { address }) = config.metrics else {
+        return Ok(None);
+    };
+    let started = status_listener::start(address, foundations.metrics.clone(), readiness.clone());
+    let bound = started.await.map_err(|source| StartError::Bind {
+        what: "metrics".into(),
+        address,
+        source,
+    })?;
+    Ok(Some(bound))
 }
 
 impl Running {
@@ -155,6 +157,12 @@ impl Running {
                 Err(problems)
             }
         }
+    }
+
+    /// Adds the problems of policies to those of a config that could not be parsed for a reload.
+    pub async fn check_on(&self, errors: ConfigErrors) -> ConfigErrors {
+        self.foundations.metrics.reload("rejected");
+        self.foundations.loader.check_on(errors).await
     }
 
     /// Stops accepting, lets requests finish within the config's `drain_timeout`, ends the workers.
@@ -180,7 +188,7 @@ fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, St
     Ok(Foundations {
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
-        metrics: Arc::new(Metrics::start()?),
+        metrics: Arc::new(metrics::Metrics::start()?),
         workers: config.workers.unwrap_or(cores),
     })
 }

@@ -6,14 +6,14 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis_config::Problem;
 use portcullis_config::Route as RouteConfig;
 use portcullis_config::{Config, Upstream as UpstreamConfig};
+use portcullis_config::{Problem, pointer_to_path};
 
 use crate::capability::kv::KvSpaces;
 use crate::capability::redis::RedisBinding;
 use crate::policy::PolicyUse;
-use crate::policy::loader::{LoadedPolicy, PolicyLoader};
+use crate::policy::loader::{ConfiguredUse, LoadedPolicy, PolicyLoader};
 use crate::route::matcher::Matcher;
 use crate::route::{Rewrite, Route};
 use crate::telemetry::metrics::Metrics;
@@ -54,7 +54,10 @@ impl Snapshot {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let redis = redis_bindings(config, foundations, &mut problems);
-        let policies = foundations.loader.load_all(config, &mut problems).await;
+        let policies = foundations
+            .loader
+            .load_all(&config.policies, &config.lines, &mut problems)
+            .await;
         let upstreams: Vec<Upstream> = config
             .upstreams
             .iter()
@@ -114,12 +117,14 @@ impl Site<'_> {
                 continue;
             };
             let capabilities = policy.capabilities(&self.route.name, self.redis, self.foundations);
-            match self
-                .foundations
-                .loader
-                .prepare(policy, &used.config, capabilities)
-                .await
-            {
+            let configured = ConfiguredUse {
+                route: self.index,
+                place,
+                config: &used.config,
+                lines: &self.config.lines,
+            };
+            let loader = &self.foundations.loader;
+            match loader.prepare(policy, &configured, capabilities).await {
                 Ok(prepared) => {
                     let timers = self.foundations.metrics.bind_policy(
                         &used.policy,
@@ -137,10 +142,7 @@ impl Site<'_> {
                     });
                     *slots += 1;
                 }
-                Err(errors) => problems.extend(errors.into_iter().map(|(pointer, message)| {
-                    self.config
-                        .policy_config_problem(self.index, place, &pointer, message)
-                })),
+                Err(found) => problems.extend(found),
             }
         }
         chain
@@ -198,7 +200,8 @@ fn redis_bindings(
         ) {
             Ok(binding) => drop(bindings.insert(name.clone(), Arc::new(binding))),
             Err(error) => {
-                problems.push(config.problem(format!("redis.{name}.url"), error.to_string()));
+                let path = pointer_to_path("redis", &format!("/{name}/url"));
+                problems.push(config.lines.problem(path, error.to_string()));
             }
         }
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::sound::Sound;
+
 /// One thing to correct in the config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -21,16 +23,25 @@ pub struct ConfigErrors {
     pub origin: PathBuf,
     /// At least one.
     pub problems: Vec<Problem>,
+    /// Where the gateway can find more of them.
+    pub sound: Sound,
 }
 
 impl ConfigErrors {
-    /// Errors of one file, sorted by line and path.
+    /// Errors of one file, sorted by line and path; nothing of it is sound.
     pub fn new(origin: impl Into<PathBuf>, mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|a, b| (a.line, &a.path).cmp(&(b.line, &b.path)));
         Self {
             origin: origin.into(),
             problems,
+            sound: Sound::default(),
         }
+    }
+
+    /// These and those that a check of what is sound has found.
+    pub fn with(mut self, found: Vec<Problem>) -> Self {
+        self.problems.extend(found);
+        Self::new(self.origin, self.problems)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`load`] and [`parse`] turn YAML into a [`Config`], or into [`ConfigErrors`] that hold *every* problem
 //! with its line and path. Nothing here opens a socket, and nothing but the config and the secrets that
-//! it names is read: whether a component's file exists is for the gateway to see.
+//! it names is read: whether a component's file exists is for the gateway to see, also in what is
+//! [`Sound`] of a config with problems.
 
 mod address;
 mod error;
@@ -15,6 +16,7 @@ mod route;
 mod scalar;
 mod schema;
 mod secret;
+mod sound;
 mod source;
 mod suggest;
 mod syntax;
@@ -31,8 +33,9 @@ pub use policy::{
     RedisGrant,
 };
 pub use route::{HostPattern, Match, OnFailure, PolicyUse, Rewrite, Route};
-pub use schema::json_schema;
+pub use schema::{json_schema, schema_problems};
 pub use secret::Secret;
+pub use sound::{Sound, SoundUse};
 pub use source::{load, parse};
 
 #[cfg(test)]

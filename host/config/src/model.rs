@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::error::Problem;
-use crate::path::{Lines, pointer_to_path};
+use crate::path::Lines;
 use crate::policy::Policy;
 use crate::route::Route;
 use crate::secret::Secret;
@@ -41,29 +40,6 @@ impl Config {
     /// The line of `path` (such as `routes[0].upstream`), or of the nearest thing around it.
     pub fn locate(&self, path: &str) -> Option<usize> {
         self.lines.locate(path)
-    }
-
-    /// A problem at `path`, with its line.
-    pub fn problem(&self, path: impl Into<String>, message: impl Into<String>) -> Problem {
-        let path = path.into();
-        Problem {
-            line: self.locate(&path),
-            path,
-            message: message.into(),
-        }
-    }
-
-    /// A problem that a policy found in the config of one of its uses: `routes[route]`, the use's index
-    /// in [`Route::policies`], and the policy's JSON Pointer into that config.
-    pub fn policy_config_problem(
-        &self,
-        route: usize,
-        policy_use: usize,
-        pointer: &str,
-        message: impl Into<String>,
-    ) -> Problem {
-        let prefix = format!("routes[{route}].policies[{policy_use}].config");
-        self.problem(pointer_to_path(&prefix, pointer), message)
     }
 }
 

@@ -54,6 +54,9 @@ impl<T: JsonSchema> JsonSchema for Part<T> {
 /// What a name is, for "expected a …".
 pub(crate) const NAME_TITLE: &str = "name of at most 63 lower-case letters, digits, \".\", \"_\" and \"-\" that starts with a letter or digit";
 
+/// The pattern of [`Name`].
+pub(crate) const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9._-]{0,62}$";
+
 /// Things by name.
 pub(crate) type Named<T> = BTreeMap<Name, Part<T>>;
 
@@ -71,7 +74,7 @@ impl JsonSchema for Name {
         json_schema!({
             "title": NAME_TITLE,
             "type": "string",
-            "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$",
+            "pattern": NAME_PATTERN,
         })
     }
 }

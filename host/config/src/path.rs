@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::error::Problem;
+
 /// The path of `key` in the mapping at `parent`: `parent.key`, or `parent["a.key"]` for a key that
 /// holds more than letters, digits, `_` and `-`. A key of digits alone is written like an index, since
 /// a JSON Pointer does not tell the two apart.
@@ -61,6 +63,29 @@ impl Lines {
             .copied()
     }
 
+    /// A problem at `path`, with its line.
+    pub fn problem(&self, path: impl Into<String>, message: impl Into<String>) -> Problem {
+        let path = path.into();
+        Problem {
+            line: self.locate(&path),
+            path,
+            message: message.into(),
+        }
+    }
+
+    /// A problem that a policy found in the config of one of its uses: `routes[route]`, the use's index
+    /// in the route's policies, and the policy's JSON Pointer into that config.
+    pub fn policy_config_problem(
+        &self,
+        route: usize,
+        policy_use: usize,
+        pointer: &str,
+        message: impl Into<String>,
+    ) -> Problem {
+        let prefix = format!("routes[{route}].policies[{policy_use}].config");
+        self.problem(pointer_to_path(&prefix, pointer), message)
+    }
+
     pub(crate) fn insert(&mut self, path: String, line: usize) {
         self.0.insert(path, line);
     }
@@ -71,6 +96,8 @@ impl PartialEq for Lines {
         true
     }
 }
+
+impl Eq for Lines {}
 
 impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -72,6 +72,15 @@ pub enum Capability {
 }
 
 impl Capability {
+    /// Each of them.
+    pub const ALL: [Self; 5] = [
+        Self::Kv,
+        Self::Redis,
+        Self::Metrics,
+        Self::Secrets,
+        Self::Outcall,
+    ];
+
     /// As the config and WIT write it.
     pub fn name(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use schemars::transform::{Transform, transform_subschemas};
 use serde_json::Value;
 
 use crate::file::GatewayFile;
-use crate::path::{join_key, pointer_to_path};
+use crate::path::pointer_to_path;
 use crate::wording;
 
 /// The JSON Schema (draft 2020-12) of the config file, with descriptions, defaults and patterns: for
@@ -22,19 +22,28 @@ pub fn json_schema() -> Value {
         .to_value()
 }
 
-/// Every place where `value` does not fit the schema: path and message.
+/// Every place where `value` does not fit `schema`: JSON Pointer (RFC 6901) and message. For the config
+/// of a policy, whose schema is its own.
+///
+/// # Errors
+/// `schema` is no JSON Schema, for this reason.
+pub fn schema_problems(schema: &Value, value: &Value) -> Result<Vec<(String, String)>, String> {
+    let validator = jsonschema::validator_for(schema).map_err(|error| error.to_string())?;
+    let errors = validator.iter_errors(value);
+    Ok(errors.flat_map(|error| problems(schema, &error)).collect())
+}
+
+/// Every place where `value` does not fit the schema of the file format: path and message.
 pub(crate) fn check(value: &Value) -> Vec<(String, String)> {
-    let schema = json_schema();
-    let validator = jsonschema::validator_for(&schema)
-        .expect("the schema of the file format is a valid schema");
-    validator
-        .iter_errors(value)
-        .flat_map(|error| problems(&schema, &error))
+    schema_problems(&json_schema(), value)
+        .expect("the schema of the file format is a valid schema")
+        .into_iter()
+        .map(|(pointer, message)| (pointer_to_path("", &pointer), message))
         .collect()
 }
 
 fn problems(schema: &Value, error: &ValidationError<'_>) -> Vec<(String, String)> {
-    let path = pointer_to_path("", error.instance_path().as_str());
+    let pointer = error.instance_path().as_str();
     let rule = error.schema_path().as_str();
     let node = rule
         .rsplit_once('/')
@@ -43,14 +52,19 @@ fn problems(schema: &Value, error: &ValidationError<'_>) -> Vec<(String, String)
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
             .iter()
-            .map(|key| (join_key(&path, key), wording::unknown_key(node, key)))
+            .map(|key| (join_token(pointer, key), wording::unknown_key(node, key)))
             .collect(),
         ValidationErrorKind::Required { property } => {
             let key = property.as_str().unwrap_or_default();
-            vec![(path, wording::missing_key(schema, node, key))]
+            let message = wording::missing_key(schema, node, key);
+            vec![(pointer.to_owned(), message)]
         }
-        _ => vec![(path, wording::misfit(node, error))],
+        _ => vec![(pointer.to_owned(), wording::misfit(node, error))],
     }
+}
+
+fn join_token(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// A key that is left out is not the same as one without a value, which is a slip. schemars lets an

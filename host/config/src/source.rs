@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+use serde::Deserialize as _;
+
 use crate::error::{ConfigErrors, Problem};
 use crate::file::GatewayFile;
 use crate::model::Config;
 use crate::schema;
 use crate::secret::SecretSources;
+use crate::sound::Sound;
 use crate::tree::{self, Tree};
 use crate::validate::{self, Checks};
 
@@ -37,7 +40,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// Parses and validates `text`. `origin` is named in messages, and relative paths start from its directory.
 ///
 /// # Errors
-/// All problems of the text, in its order.
+/// All problems of the text, in its order, and what is sound in spite of them.
 pub fn parse(text: &str, origin: &Path) -> Result<Config, ConfigErrors> {
     let sources = SecretSources {
         variable: &|name| std::env::var(name).ok(),
@@ -60,7 +63,7 @@ pub(crate) fn parse_with(
         mut problems,
     } = tree;
     let mut checks = Checks::new(schema::check(&value));
-    let config = match serde_json::from_value::<GatewayFile>(value) {
+    let config = match GatewayFile::deserialize(&value) {
         Ok(file) => validate::validate(file, lines.clone(), sources, &mut checks),
         // A key of the first level is missing, as the schema check says; or the two differ.
         Err(error) => {
@@ -72,13 +75,13 @@ pub(crate) fn parse_with(
         Some(config) if problems.is_empty() => Ok(config),
         _ => {
             let found = checks.into_problems().into_iter();
-            problems.extend(found.map(|(path, message)| Problem {
-                line: lines.locate(&path),
-                path,
-                message,
-            }));
+            problems.extend(found.map(|(path, message)| lines.problem(path, message)));
             debug_assert!(!problems.is_empty(), "a config is refused for a reason");
-            Err(ConfigErrors::new(origin, problems))
+            let sound = Sound::find(&value, &problems, lines, sources.base);
+            Err(ConfigErrors {
+                sound,
+                ..ConfigErrors::new(origin, problems)
+            })
         }
     }
 }

@@ -5,6 +5,7 @@ mod model;
 mod problems;
 mod schema;
 mod slips;
+mod sound;
 mod syntax;
 
 use std::io;

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use checks::Checks;
+pub(crate) use policies::component_source;
 
 use crate::address;
 use crate::file::{GatewayFile, ListenerFile, MetricsFile, RedisFile};

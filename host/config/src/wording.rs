@@ -5,7 +5,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
-use crate::part::NAME_TITLE;
+use crate::part::{NAME_PATTERN, NAME_TITLE};
 use crate::suggest;
 
 const NO_SETTINGS: &str = "there are no settings here yet: write {}";
@@ -15,18 +15,21 @@ const MAX_SHOWN_CHARS: usize = 60;
 
 /// `key` is not one of the mapping that `node` describes.
 pub(crate) fn unknown_key(node: &Value, key: &str) -> String {
-    if node.get("patternProperties").is_some() {
-        return format!("expected a {NAME_TITLE}");
-    }
-    let mut known: Vec<&str> = match node.get("properties") {
-        Some(Value::Object(properties)) => properties.keys().map(String::as_str).collect(),
-        _ => Vec::new(),
+    let keys_of = |name| {
+        let keys = node.get(name).and_then(Value::as_object);
+        keys.into_iter()
+            .flat_map(|keys| keys.keys().map(String::as_str))
     };
+    let mut known: Vec<&str> = keys_of("properties").collect();
     known.sort_unstable();
-    if known.is_empty() {
-        return NO_SETTINGS.to_owned();
+    let patterns: Vec<&str> = keys_of("patternProperties").collect();
+    match (known.as_slice(), patterns.as_slice()) {
+        _ if node.is_null() => "unknown key".to_owned(),
+        ([], []) => NO_SETTINGS.to_owned(),
+        ([], [NAME_PATTERN]) => format!("expected a {NAME_TITLE}"),
+        ([], patterns) => format!("expected a key that matches {}", patterns.join(" or ")),
+        _ => suggest::unknown("key", key, &known),
     }
-    suggest::unknown("key", key, &known)
 }
 
 /// The mapping that `node` describes lacks `key`.
@@ -47,29 +50,57 @@ pub(crate) fn missing_key(schema: &Value, node: &Value, key: &str) -> String {
 /// The value does not fit `node`, for any other reason.
 pub(crate) fn misfit(node: &Value, error: &ValidationError<'_>) -> String {
     let value = error.instance().as_ref();
+    let has_type = node.get("type").is_some();
     match error.kind() {
-        ValidationErrorKind::Type { .. } => wrong_type(node, value),
-        ValidationErrorKind::Pattern { .. } => {
-            format!("expected {}, found {}", expected(node), shown(node, value))
-        }
-        ValidationErrorKind::Enum { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
+        ValidationErrorKind::Type { .. } if has_type => wrong_type(node, value),
+        ValidationErrorKind::Pattern { pattern } if has_type => wrong_text(node, value, pattern),
+        ValidationErrorKind::Enum { .. } | ValidationErrorKind::OneOfNotValid { .. }
+            if !choices(node).is_empty() =>
+        {
             wrong_choice(node, value)
         }
         ValidationErrorKind::Minimum { .. } | ValidationErrorKind::Maximum { .. } => {
-            let bound = |name| node.get(name).unwrap_or(&Value::Null);
-            format!(
-                "must be {} to {}, found {value}",
-                bound("minimum"),
-                bound("maximum")
-            )
+            out_of_range(node, value)
         }
-        ValidationErrorKind::MinItems { .. } => "must have at least one item".to_owned(),
-        ValidationErrorKind::MinLength { .. } => "must not be empty".to_owned(),
+        ValidationErrorKind::MinItems { limit: 1 } => "must have at least one item".to_owned(),
+        ValidationErrorKind::MinItems { limit } => format!("must have at least {limit} items"),
+        ValidationErrorKind::MaxItems { limit } => format!("must have at most {limit} items"),
+        ValidationErrorKind::MinLength { limit: 1 } => "must not be empty".to_owned(),
+        ValidationErrorKind::MinLength { limit } => {
+            format!("must have at least {limit} characters")
+        }
         ValidationErrorKind::MaxLength { limit } => format!("must have at most {limit} characters"),
-        ValidationErrorKind::FalseSchema => NO_SETTINGS.to_owned(),
+        // Of a mapping without keys, not of a key that is refused.
+        ValidationErrorKind::FalseSchema if node.get("additionalProperties").is_some() => {
+            NO_SETTINGS.to_owned()
+        }
         ValidationErrorKind::UniqueItems => "an item is listed twice".to_owned(),
-        _ => error.masked().to_string(),
+        _ => error.masked_with(shown(node, value)).to_string(),
     }
+}
+
+fn wrong_text(node: &Value, value: &Value, pattern: &str) -> String {
+    let says_what = node.get("title").is_some() || node.get("examples").is_some();
+    let pattern = if says_what {
+        String::new()
+    } else {
+        format!(" that matches {pattern}")
+    };
+    format!(
+        "expected {}{pattern}, found {}",
+        expected(node),
+        shown(node, value)
+    )
+}
+
+fn out_of_range(node: &Value, value: &Value) -> String {
+    let range = match (node.get("minimum"), node.get("maximum")) {
+        (Some(min), Some(max)) => format!("{min} to {max}"),
+        (Some(min), None) => format!("at least {min}"),
+        (None, Some(max)) => format!("at most {max}"),
+        (None, None) => "within its bounds".to_owned(),
+    };
+    format!("must be {range}, found {value}")
 }
 
 fn wrong_type(node: &Value, value: &Value) -> String {
@@ -98,16 +129,19 @@ fn wrong_choice(node: &Value, value: &Value) -> String {
     )
 }
 
-/// The texts that `node` allows, if it is a list of them.
+/// The texts that `node` allows, if it is a list of them and of nothing else.
 fn choices(node: &Value) -> Vec<&str> {
     let list = |name| node.get(name).and_then(Value::as_array);
-    if let Some(texts) = list("enum") {
-        return texts.iter().filter_map(Value::as_str).collect();
-    }
-    let variants = list("oneOf").into_iter().flatten();
-    variants
-        .filter_map(|variant| variant.get("const")?.as_str())
-        .collect()
+    let texts: Option<Vec<&str>> = match list("enum") {
+        Some(texts) => texts.iter().map(Value::as_str).collect(),
+        None => {
+            let variants = list("oneOf").into_iter().flatten();
+            variants
+                .map(|variant| variant.get("const")?.as_str())
+                .collect()
+        }
+    };
+    texts.unwrap_or_default()
 }
 
 fn resolve<'a>(schema: &'a Value, node: &'a Value) -> &'a Value {

@@ -5,7 +5,7 @@ use crate::server;
 
 /// Checks what `run` would check before it binds its listeners.
 pub(super) async fn check(arguments: &ConfigArguments) -> Result<(), String> {
-    let config = arguments.load()?;
+    let config = arguments.load().await?;
     let uses = server::check(&config, arguments.engines()?)
         .await
         .map_err(|error| arguments.explain(error))?;

@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use portcullis_config::{Config, ConfigErrors};
 
-use crate::server::StartError;
+use crate::server::{self, StartError};
 use crate::wasm::engine::Engines;
 
 const EXAMPLES: &str = "\
@@ -99,8 +100,17 @@ fn fail(message: &str) -> ExitCode {
 }
 
 impl ConfigArguments {
-    fn load(&self) -> Result<portcullis_config::Config, String> {
-        portcullis_config::load(&self.config).map_err(|errors| errors.to_string())
+    /// The config, or all that is wrong with it, its policies included.
+    async fn load(&self) -> Result<Config, String> {
+        let errors = match portcullis_config::load(&self.config) {
+            Ok(config) => return Ok(config),
+            Err(errors) if errors.sound.policies.is_empty() => return Err(errors.to_string()),
+            Err(errors) => errors,
+        };
+        match self.engines() {
+            Ok(engines) => Err(server::check_on(errors, engines).await.to_string()),
+            Err(message) => Err(format!("{errors}\n{message}")),
+        }
     }
 
     fn engines(&self) -> Result<Arc<Engines>, String> {
@@ -116,9 +126,7 @@ impl ConfigArguments {
 
     fn explain(&self, error: StartError) -> String {
         match error {
-            StartError::Config(problems) => {
-                portcullis_config::ConfigErrors::new(&self.config, problems).to_string()
-            }
+            StartError::Config(problems) => ConfigErrors::new(&self.config, problems).to_string(),
             other => format!("portcullis: {other}"),
         }
     }

@@ -9,7 +9,7 @@ use crate::server::{self, Running};
 
 /// Serves until SIGINT or SIGTERM; SIGHUP reads the config again.
 pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
-    let config = arguments.load()?;
+    let config = arguments.load().await?;
     let mut signals = Signals::catch().map_err(|error| format!("portcullis: signals: {error}"))?;
     let running = server::start(&config, arguments.engines()?)
         .await
@@ -61,10 +61,11 @@ fn announce(running: &Running) {
 }
 
 async fn reload(arguments: &ConfigArguments, started: &Config, running: &Running) {
-    let config = match arguments.load() {
+    let config = match portcullis_config::load(&arguments.config) {
         Ok(config) => config,
-        Err(problems) => {
-            return tracing::error!("reload refused, the old config serves on:\n{problems}");
+        Err(errors) => {
+            let errors = running.check_on(errors).await;
+            return tracing::error!("reload refused, the old config serves on:\n{errors}");
         }
     };
     for part in needs_restart(started, &config) {

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use portcullis_config::Config;
-use portcullis_config::Problem;
 use portcullis_config::{ComponentSource, Policy as PolicyConfig};
+use portcullis_config::{ConfigErrors, Lines, Problem, pointer_to_path};
 use sha2::{Digest as _, Sha256};
 
 use crate::capability::Capabilities;
@@ -52,8 +51,17 @@ pub struct LoadedPolicy {
     component: Arc<PolicyComponent>,
 }
 
-/// A problem's JSON Pointer into the use's config, and what it is.
-pub type UseProblem = (String, String);
+/// A use of a policy in the config.
+pub struct ConfiguredUse<'a> {
+    /// Index of its route.
+    pub route: usize,
+    /// Its index in the route's policies.
+    pub place: usize,
+    /// What it is configured with.
+    pub config: &'a serde_json::Value,
+    /// Where that is written.
+    pub lines: &'a Lines,
+}
 
 impl PolicyLoader {
     /// Nothing is loaded yet.
@@ -64,19 +72,21 @@ impl PolicyLoader {
         }
     }
 
-    /// Loads every policy of the config; what can't be loaded is on the list of problems.
+    /// Loads every policy of `configured`, whose places are in `lines`; what can't be loaded is on the
+    /// list of problems.
     pub async fn load_all(
         &self,
-        config: &Config,
+        configured: &BTreeMap<String, PolicyConfig>,
+        lines: &Lines,
         problems: &mut Vec<Problem>,
     ) -> BTreeMap<String, LoadedPolicy> {
         let mut policies = BTreeMap::new();
-        for (name, policy) in &config.policies {
-            let path = format!("policies.{name}");
+        for (name, policy) in configured {
+            let path = |key| pointer_to_path("policies", &format!("/{name}/{key}"));
             match self.load(&policy.component).await {
                 Ok(component) => {
                     for message in missing_grants(&component, policy) {
-                        problems.push(config.problem(format!("{path}.grants"), message));
+                        problems.push(lines.problem(path("grants"), message));
                     }
                     let loaded = LoadedPolicy {
                         name: name.clone(),
@@ -85,7 +95,7 @@ impl PolicyLoader {
                     };
                     policies.insert(name.clone(), loaded);
                 }
-                Err(message) => problems.push(config.problem(format!("{path}.component"), message)),
+                Err(message) => problems.push(lines.problem(path("component"), message)),
             }
         }
         policies
@@ -109,13 +119,36 @@ impl PolicyLoader {
         Ok(component)
     }
 
+    /// Adds the problems of policies and of their configs to those of a config that is refused anyway.
+    pub async fn check_on(&self, errors: ConfigErrors) -> ConfigErrors {
+        let sound = &errors.sound;
+        let mut problems = Vec::new();
+        let policies = self
+            .load_all(&sound.policies, &sound.lines, &mut problems)
+            .await;
+        for used in &sound.uses {
+            let Some(policy) = policies.get(&used.policy) else {
+                continue;
+            };
+            let configured = ConfiguredUse {
+                route: used.route,
+                place: used.place,
+                config: &used.config,
+                lines: &sound.lines,
+            };
+            let prepared = self.prepare(policy, &configured, Capabilities::default());
+            problems.extend(prepared.await.err().unwrap_or_default());
+        }
+        errors.with(problems)
+    }
+
     /// Configures one use of a policy.
     pub async fn prepare(
         &self,
         policy: &LoadedPolicy,
-        config: &serde_json::Value,
+        used: &ConfiguredUse<'_>,
         capabilities: Capabilities,
-    ) -> Result<Policy, Vec<UseProblem>> {
+    ) -> Result<Policy, Vec<Problem>> {
         let limits = policy.config.limits;
         let running = Running {
             isolation: policy.config.isolation,
@@ -125,12 +158,12 @@ impl PolicyLoader {
         Policy::prepare(
             &self.engines,
             &policy.component,
-            config,
+            used.config,
             Arc::new(capabilities),
             running,
         )
         .await
-        .map_err(|error| use_problems(&policy.name, error))
+        .map_err(|error| used.problems(&policy.name, error))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Arc<PolicyComponent>>> {
@@ -175,6 +208,20 @@ impl LoadedPolicy {
             redis,
             metrics,
         }
+    }
+}
+
+impl ConfiguredUse<'_> {
+    fn problems(&self, policy: &str, error: PrepareError) -> Vec<Problem> {
+        let problems = match error {
+            PrepareError::Config(problems) => problems,
+            other => vec![(String::new(), format!("policy {policy:?}: {other}"))],
+        };
+        let place = |(pointer, message): (String, String)| {
+            self.lines
+                .policy_config_problem(self.route, self.place, &pointer, message)
+        };
+        problems.into_iter().map(place).collect()
     }
 }
 
@@ -235,11 +282,4 @@ fn missing_grants(component: &PolicyComponent, policy: &PolicyConfig) -> Vec<Str
             format!("the component imports {name:?}, which is not granted; add `grants: {{ {} }}`, or `stub: [{name}]` to deny it", line(name))
         })
         .collect()
-}
-
-fn use_problems(policy: &str, error: PrepareError) -> Vec<UseProblem> {
-    match error {
-        PrepareError::Config(problems) => problems,
-        other => vec![(String::new(), format!("policy {policy:?}: {other}"))],
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::Isolation;
+use portcullis_config::{Isolation, schema_problems};
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
@@ -154,15 +154,11 @@ fn check_schema(
     config: &serde_json::Value,
 ) -> Result<(), PrepareError> {
     let Some(schema) = schema else { return Ok(()) };
-    let validator = jsonschema::validator_for(schema).map_err(|error| {
+    let problems = schema_problems(schema, config).map_err(|error| {
         PrepareError::Configure(format!(
             "the policy's config-schema is no JSON Schema: {error}"
         ))
     })?;
-    let problems: Vec<_> = validator
-        .iter_errors(config)
-        .map(|error| (error.instance_path().to_string(), error.to_string()))
-        .collect();
     if problems.is_empty() {
         Ok(())
     } else {

@@ -115,10 +115,63 @@ routes:
                 "policies.ungranted.grants: the component imports \"kv\"",
             ),
             (23, "routes[0].policies[0].config.limits[0].name: "),
-            (29, "routes[0].policies[1].config: Additional properties"),
-            (29, "routes[0].policies[1].config: \"limits\" is a required"),
+            (29, "routes[0].policies[1].config: missing key \"limits\""),
+            (
+                29,
+                "routes[0].policies[1].config.limitz: unknown key; did you mean \"limits\"?",
+            ),
         ],
     );
+}
+
+#[test]
+fn problems_of_the_file_do_not_hide_those_of_the_policies() {
+    let directory = tempfile::tempdir().unwrap();
+    let broken = directory.path().join("broken.wasm");
+    std::fs::write(&broken, "no wasm").unwrap();
+    let config = format!(
+        "\
+listeners: [{{ name: http, address: 127.0.0.1:0 }}]
+colour: red
+workers: two
+policies:
+  a.b: {{ component: file:gone.wasm }}
+  broken: {{ component: file:{} }}
+  limit: {{ component: builtin:rate-limit, grants: {{ redis: {{ binding: gone, prefix: p }} }} }}
+  ungranted: {{ component: file:{} }}
+routes:
+  - name: r
+    upstream: nowhere
+    policies:
+      - {{ use: a.b, on_failure: open }}
+      - {{ use: limit, config: {{ limits: [], extra: 1 }} }}
+      - {{ use: limit, on_failure: open, config: {{ limits: [{{ name: A B, key: route, rate: 1, per: 1s }}] }} }}
+",
+        broken.display(),
+        component("fixtures/kv-probe").display()
+    );
+    let problems = [
+        (2, "colour: unknown key"),
+        (3, "workers: expected a whole number"),
+        (5, "policies[\"a.b\"].component: gone.wasm: "),
+        (6, "policies.broken.component: file:"),
+        (7, "policies.limit.grants.redis.binding: unknown redis"),
+        (8, "policies.ungranted.grants: the component imports \"kv\""),
+        (11, "routes[0].upstream: unknown upstream \"nowhere\""),
+        (14, "routes[0].policies[1]: missing key \"on_failure\""),
+        (14, "routes[0].policies[1].config.extra: unknown key"),
+        (
+            14,
+            "routes[0].policies[1].config.limits: must have at least",
+        ),
+        (15, "routes[0].policies[2].config.limits[0].name: "),
+    ];
+    for name in ["check", "run"] {
+        let finished = run_with_config(name, &config, &cache());
+        assert_problems(&finished, &problems);
+        let lines = finished.errors.lines().map(|line| line.split(':').nth(1));
+        assert!(lines.is_sorted_by_key(|line| line.and_then(|line| line.parse::<usize>().ok())));
+    }
 }
 
 #[test]

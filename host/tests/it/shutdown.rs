@@ -161,12 +161,13 @@ async fn sighup_reads_the_config_again_and_a_bad_one_changes_nothing() {
     let mut client = gateway.client().await;
     client.send(Method::GET, "/1", &[], "").await;
 
-    gateway.write_config("upstreams: { u: { endpoints: [ftp://x], colour: red } }\nroutes: [{ name: r, upstream: v }]");
+    gateway.write_config("upstreams: { u: { endpoints: [ftp://x], colour: red } }\npolicies: { p: { component: 'file:gone.wasm' } }\nroutes: [{ name: r, upstream: v }]");
     gateway.signal("HUP");
     gateway.wait_for_log("reload refused").await;
     for path in [
         "upstreams.u.endpoints[0]",
         "upstreams.u.colour",
+        "policies.p.component: ",
         "routes[0].upstream",
     ] {
         gateway.wait_for_log(path).await;

@@ -213,14 +213,18 @@ fn where_it_is_written_makes_no_difference() {
 #[test]
 fn a_problem_of_a_policy_has_its_line_and_path() {
     let config = parse(SAMPLE).unwrap();
-    let problem = config.policy_config_problem(0, 0, "/limits/0/rate", "must be below 100");
+    let problem = config
+        .lines
+        .policy_config_problem(0, 0, "/limits/0/rate", "must be below 100");
     assert_eq!(problem.line, Some(31));
     assert_eq!(
         problem.to_string(),
         "routes[0].policies[0].config.limits[0].rate: must be below 100"
     );
     // Nothing is written there, so the line is that of the config around it.
-    let missing = config.policy_config_problem(0, 0, "/store", "missing");
+    let missing = config
+        .lines
+        .policy_config_problem(0, 0, "/store", "missing");
     assert_eq!(missing.line, Some(31));
     assert_eq!(missing.path, "routes[0].policies[0].config.store");
 }

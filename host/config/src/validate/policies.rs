@@ -28,7 +28,7 @@ pub(super) fn policy(
     checks: &mut Checks,
 ) -> Option<Policy> {
     let component = checks.text(&join_key(path, "component"), file.component, |text| {
-        component(text, base)
+        component_source(text, base)
     });
     let isolation = checks.read(&join_key(path, "isolation"), file.isolation);
     let grants_path = join_key(path, "grants");
@@ -52,7 +52,8 @@ pub(super) fn policy(
     })
 }
 
-fn component(text: &str, base: &Path) -> Result<ComponentSource, String> {
+/// What a `component` names; a relative path in it starts from `base`.
+pub(crate) fn component_source(text: &str, base: &Path) -> Result<ComponentSource, String> {
     match text.split_once(':') {
         Some(("builtin", name)) if is_name(name) => Ok(ComponentSource::Builtin(name.to_owned())),
         Some(("builtin", _)) => Err(format!("expected builtin: and a {NAME_TITLE}")),
