@@ -11,7 +11,7 @@ use crate::{
 
 /// Makes a component of a policy, exporting the hooks that are named.
 ///
-/// ```ignore
+/// ```text
 /// portcullis_sdk::export!(MyPolicy: on_request, on_response);
 /// ```
 ///
@@ -23,7 +23,7 @@ use crate::{
 /// policy's code; a schema that is given is taken instead, and schemars stays out of the component
 /// (see [`schema`](crate::schema)):
 ///
-/// ```ignore
+/// ```text
 /// portcullis_sdk::export!(MyPolicy: on_request; config_schema = include_str!("../config.schema.json"));
 /// ```
 #[macro_export]

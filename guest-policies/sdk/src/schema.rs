@@ -4,7 +4,7 @@
 //! policy that minds keeps its schema in `config.schema.json`, gives it to [`export!`](crate::export),
 //! and has a test that finds out when it is stale:
 //!
-//! ```ignore
+//! ```text
 //! #[test]
 //! fn the_schema_is_current() {
 //!     portcullis_sdk::schema::check_file::<Config>(env!("CARGO_MANIFEST_DIR"));
