@@ -169,6 +169,7 @@ routes:
     let snapshot = Snapshot::build(&config, 1, &foundations)
         .await
         .unwrap_or_else(|problems| panic!("{problems:?}"));
+    foundations.kv.settle(&snapshot.kv_quotas);
     Rc::new(Worker::new(
         0,
         Arc::new(Shared {

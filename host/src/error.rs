@@ -42,6 +42,9 @@ pub enum GatewayError {
         /// The upstream's name.
         upstream: Arc<str>,
     },
+    /// With the route's rewrite the target is longer than a request may have.
+    #[error("the request's target is too long")]
+    TargetTooLong,
     /// The client's body could not be read.
     #[error("the request's body ended early")]
     RequestBody,
@@ -52,6 +55,7 @@ impl GatewayError {
     pub fn status(&self) -> StatusCode {
         match self {
             GatewayError::NoRoute => StatusCode::NOT_FOUND,
+            GatewayError::TargetTooLong => StatusCode::URI_TOO_LONG,
             GatewayError::BadRequest(_) | GatewayError::RequestBody => StatusCode::BAD_REQUEST,
             GatewayError::PolicyFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             GatewayError::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -70,6 +74,7 @@ impl GatewayError {
             GatewayError::BadRequest(_) => "bad-request",
             GatewayError::PolicyFailed { .. } => "policy-failed",
             GatewayError::DeadlineExceeded { .. } => "deadline-exceeded",
+            GatewayError::TargetTooLong => "target-too-long",
             GatewayError::RequestBody => "request-body",
             GatewayError::Upstream { failure, .. } => match failure {
                 Failure::NoEndpoint => "upstream-no-endpoint",
@@ -80,7 +85,7 @@ impl GatewayError {
                 Failure::Reset => "upstream-reset",
                 Failure::ResponseTimeout => "upstream-response-timeout",
                 Failure::Protocol => "upstream-protocol",
-                Failure::Other => "upstream-other",
+                Failure::RequestBody | Failure::Other => "upstream-other",
             },
         }
     }

@@ -13,6 +13,7 @@ use crate::policy::edit::is_hop_by_hop;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// Names the exchange to the upstream, to policies and to the client.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -43,6 +44,7 @@ pub fn admit<B>(
         headers.insert(header::HOST, host);
     }
     one_host(&headers, parts.version)?;
+    only_chunked(&headers)?;
     remove_hop_by_hop(&mut headers);
     tell_of_client(&mut headers, forwarded_for, id);
     Ok((
@@ -67,6 +69,18 @@ fn one_host(headers: &HeaderMap, version: http::Version) -> Result<(), GatewayEr
     }
 }
 
+/// Other codings would be lost on the way: hyper undoes `chunked` alone.
+fn only_chunked(headers: &HeaderMap) -> Result<(), GatewayError> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        Ok(())
+    } else {
+        Err(GatewayError::BadRequest(
+            "a transfer coding other than chunked",
+        ))
+    }
+}
+
 /// A host with or without a port, and no user information (RFC 9110 §7.2).
 fn is_authority(host: &HeaderValue) -> bool {
     let authority = http::uri::Authority::try_from(host.as_bytes());
@@ -78,9 +92,8 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| !is_end_to_end(name))
         .collect();
     for name in nominated {
@@ -114,11 +127,19 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 /// No peer is trusted to speak for the client: what it said is replaced.
 fn tell_of_client(headers: &mut HeaderMap, forwarded_for: &HeaderValue, id: &str) {
     headers.remove(header::FORWARDED);
+    headers.remove(REAL_IP);
+    let spoken_for: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-forwarded-"))
+        .cloned()
+        .collect();
+    for name in spoken_for {
+        headers.remove(name);
+    }
     headers.insert(FORWARDED_FOR, forwarded_for.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    match headers.get(header::HOST).cloned() {
-        Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
-        None => drop(headers.remove(FORWARDED_HOST)),
+    if let Some(host) = headers.get(header::HOST).cloned() {
+        headers.insert(FORWARDED_HOST, host);
     }
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
@@ -126,8 +147,16 @@ fn tell_of_client(headers: &mut HeaderMap, forwarded_for: &HeaderValue, id: &str
 }
 
 /// The fields that go to the upstream.
-pub fn upstream_fields(exchange: &Exchange) -> HeaderMap {
-    exchange.request.headers.clone()
+pub fn upstream_fields(exchange: &Exchange, has_body: bool) -> HeaderMap {
+    let mut headers = exchange.request.headers.clone();
+    // Said outright: for a GET without a length hyper would otherwise leave the body out.
+    if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
+        headers.insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
+    }
+    headers
 }
 
 #[cfg(test)]

@@ -98,6 +98,7 @@ pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, St
     let readiness = Readiness::default();
     let metrics_address = start_metrics(config, &foundations, &readiness).await?;
     foundations.metrics.revision(snapshot.revision);
+    foundations.kv.settle(&snapshot.kv_quotas);
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
         metrics: foundations.metrics.clone(),
@@ -147,6 +148,7 @@ impl Running {
         let revision = self.shared.snapshot.load().revision + 1;
         match Snapshot::build(config, revision, &self.foundations).await {
             Ok(snapshot) => {
+                self.foundations.kv.settle(&snapshot.kv_quotas);
                 self.shared.snapshot.store(Arc::new(snapshot));
                 self.foundations.metrics.revision(revision);
                 self.foundations.metrics.reload("ok");

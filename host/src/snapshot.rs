@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Upstream>,
     /// Number of policy uses in all chains.
     pub policy_uses: usize,
+    /// Bytes of keys by policy, for [`KvSpaces::settle`] when this snapshot begins to serve.
+    pub kv_quotas: BTreeMap<String, usize>,
 }
 
 /// What snapshots are built from, and what outlives them.
@@ -80,6 +82,10 @@ impl Snapshot {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let quotas = policies
+            .iter()
+            .filter_map(|(name, policy)| Some((name.clone(), policy.kv_quota()?)));
+        let kv_quotas = quotas.collect();
         let route_names = routes.iter().map(|route| route.name.clone()).collect();
         // A stable sort: of equally specific routes the first in the file wins.
         routes.sort_by(|a, b| more_specific(&a.matcher, &b.matcher));
@@ -90,6 +96,7 @@ impl Snapshot {
             route_names,
             upstreams,
             policy_uses,
+            kv_quotas,
         })
     }
 }

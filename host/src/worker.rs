@@ -97,10 +97,13 @@ impl Worker {
         format!("{:016x}{id:016x}", self.id_prefix)
     }
 
-    /// Closes connections that have been idle too long; runs as long as the worker.
+    /// Closes connections and drops instances that have been idle too long; runs as long as the worker.
     pub async fn keep_tidy(self: Rc<Self>) {
         loop {
             tokio::time::sleep(IDLE_CHECK).await;
+            // Also lets go of a revision that no request has replaced.
+            let revision = self.revision();
+            revision.sandboxes.iter().for_each(SandboxPool::close_idle);
             for pool in self.pools.borrow().values() {
                 pool.close_idle();
             }

@@ -3,9 +3,9 @@
 //! Sharded, bounded in bytes, kept over reloads. A key ends when its time has passed, whether or
 //! not anybody looks; its memory is freed when a write finds no room.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -28,15 +28,26 @@ pub struct KvSpaces {
 }
 
 impl KvSpaces {
-    /// The space of that policy, with room for `max_bytes` from now on.
-    pub fn open(&self, policy: &str, max_bytes: usize) -> Arc<KvSpace> {
-        let mut spaces = self
-            .spaces
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let space = spaces.entry(policy.to_owned()).or_default();
-        space.max_bytes.store(max_bytes, Ordering::Relaxed);
-        space.clone()
+    /// The space of that policy; a new one has no room until [`KvSpaces::settle`].
+    pub fn open(&self, policy: &str) -> Arc<KvSpace> {
+        self.lock().entry(policy.to_owned()).or_default().clone()
+    }
+
+    /// Makes room as the config that serves from now on says, in bytes by policy; the spaces of
+    /// other policies go with their last user.
+    pub fn settle(&self, quotas: &BTreeMap<String, usize>) {
+        let mut spaces = self.lock();
+        spaces.retain(|policy, space| {
+            let quota = quotas.get(policy);
+            space
+                .max_bytes
+                .store(quota.copied().unwrap_or(0), Ordering::Relaxed);
+            quota.is_some()
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<KvSpace>>> {
+        self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -295,7 +306,10 @@ mod tests {
     use super::*;
 
     fn space(max_bytes: usize) -> Arc<KvSpace> {
-        KvSpaces::default().open("p", max_bytes)
+        let spaces = KvSpaces::default();
+        let space = spaces.open("p");
+        spaces.settle(&BTreeMap::from([("p".to_owned(), max_bytes)]));
+        space
     }
 
     #[test]
@@ -409,14 +423,14 @@ mod tests {
     #[test]
     fn a_space_is_kept_by_name_and_two_policies_share_nothing() {
         let (spaces, now) = (KvSpaces::default(), Instant::now());
+        let quotas = BTreeMap::from(["one", "two"].map(|name| (name.to_owned(), 1 << 20)));
+        drop((spaces.open("one"), spaces.open("two")));
+        spaces.settle(&quotas);
         spaces
-            .open("one", 1 << 20)
+            .open("one")
             .set("k".into(), b"1".to_vec(), None, now)
             .unwrap();
-        assert_eq!(spaces.open("two", 1 << 20).get("k", now), None);
-        assert_eq!(
-            spaces.open("one", 1 << 20).get("k", now),
-            Some(b"1".to_vec())
-        );
+        assert_eq!(spaces.open("two").get("k", now), None);
+        assert_eq!(spaces.open("one").get("k", now), Some(b"1".to_vec()));
     }
 }

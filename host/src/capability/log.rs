@@ -9,6 +9,10 @@ use crate::wasm::state::HostState;
 const MAX_MESSAGE_BYTES: usize = 4096;
 /// Fields of one line that are kept.
 const MAX_FIELDS: usize = 16;
+/// Bytes of a field's name or value that are kept.
+const MAX_FIELD_BYTES: usize = 256;
+/// Lines of one hook that are kept: the worker waits for each to be written.
+const MAX_LINES: usize = 32;
 
 /// Target of policies' lines in the gateway's log; filter with `RUST_LOG=policy=debug`.
 const TARGET: &str = "policy";
@@ -30,7 +34,11 @@ impl Host for HostState {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        let message = cut(&message);
+        self.log_lines += 1;
+        if self.log_lines > MAX_LINES {
+            return Ok(());
+        }
+        let message = one_line(&message, MAX_MESSAGE_BYTES);
         let fields = render(&fields);
         let (policy, route) = (&*self.capabilities.policy, &*self.capabilities.route);
         match level {
@@ -44,12 +52,12 @@ impl Host for HostState {
     }
 }
 
-fn cut(message: &str) -> String {
-    let mut end = message.len().min(MAX_MESSAGE_BYTES);
+/// The beginning of a guest's text. A line stays a line, whatever the policy writes.
+pub fn one_line(message: &str, max_bytes: usize) -> String {
+    let mut end = message.len().min(max_bytes);
     while !message.is_char_boundary(end) {
         end -= 1;
     }
-    // A line stays a line, whatever the policy writes.
     message[..end].replace(char::is_control, " ")
 }
 
@@ -57,7 +65,13 @@ fn render(fields: &[(String, String)]) -> String {
     let pairs: Vec<String> = fields
         .iter()
         .take(MAX_FIELDS)
-        .map(|(name, value)| format!("{}={}", cut(name), cut(value)))
+        .map(|(name, value)| {
+            let (name, value) = (
+                one_line(name, MAX_FIELD_BYTES),
+                one_line(value, MAX_FIELD_BYTES),
+            );
+            format!("{name}={value}")
+        })
         .collect();
     pairs.join(" ")
 }
@@ -68,8 +82,8 @@ mod tests {
 
     #[test]
     fn a_message_stays_one_line_and_is_cut_between_characters() {
-        assert_eq!(cut("a\nb\u{1b}[31m"), "a b [31m");
+        assert_eq!(one_line("a\nb\u{1b}[31m", 100), "a b [31m");
         let long = "ü".repeat(MAX_MESSAGE_BYTES);
-        assert_eq!(cut(&long).len(), MAX_MESSAGE_BYTES);
+        assert_eq!(one_line(&long, MAX_MESSAGE_BYTES).len(), MAX_MESSAGE_BYTES);
     }
 }

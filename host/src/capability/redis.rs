@@ -1,16 +1,17 @@
 //! `redis`: the one binding that the operator gave a policy, under the granted key prefix.
 //!
 //! Connections are multiplexed: each worker keeps one for a binding and its calls are pipelined
-//! over it. deadpool makes and checks the connection; it is asked again only after a failure,
-//! since its check costs a round trip.
+//! over it. deadpool makes them, one at a time for a worker, and is asked again after a failure.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, Cmd, ErrorKind, FromRedisValue, RedisError, Script, Value};
-use deadpool_redis::{Manager, Pool, Runtime};
+use deadpool_redis::redis::{
+    self, AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, Script, Value,
+};
+use deadpool_redis::{Connection, Manager, Pool, Runtime};
 
 use crate::wasm::bindings::portcullis::capability::redis::{Condition, Error, Host, Item, Reply};
 use crate::wasm::state::HostState;
@@ -24,7 +25,14 @@ pub struct RedisBinding {
 
 struct WorkerConnection {
     pool: Pool,
-    current: Mutex<Option<MultiplexedConnection>>,
+    current: Mutex<Current>,
+}
+
+/// The connection in use; its number tells a failure of it from one of its forerunner's.
+#[derive(Default)]
+struct Current {
+    number: u64,
+    connection: Option<MultiplexedConnection>,
 }
 
 /// A binding that can't be set up.
@@ -49,7 +57,11 @@ impl RedisBinding {
         };
         let connection =
             || -> Result<WorkerConnection, Box<dyn std::error::Error + Send + Sync>> {
-                let pool = Pool::builder(Manager::new(url)?)
+                // `ask` keeps the deadline; the library's own 500 ms would cut longer ones short.
+                let timeouts = AsyncConnectionConfig::new()
+                    .set_connection_timeout(Some(deadline))
+                    .set_response_timeout(None);
+                let pool = Pool::builder(Manager::new_with_config(url, timeouts)?)
                     .max_size(1)
                     .runtime(Runtime::Tokio1)
                     .build()?;
@@ -75,49 +87,68 @@ impl RedisBinding {
         F: Future<Output = Result<V, RedisError>>,
     {
         let slot = &self.workers[worker % self.workers.len()];
+        let mut used = None;
         let ask = async {
-            let connection = slot.connection().await?;
+            let (number, connection) = slot.connection().await?;
+            used = Some(number);
             let answer = command(connection).await;
             if answer
                 .as_ref()
                 .is_err_and(RedisError::is_unrecoverable_error)
             {
-                slot.forget();
+                slot.forget(number);
             }
             answer.map_err(classify)
         };
-        match tokio::time::timeout(self.deadline, ask).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                // Late replies of a connection that does not answer must not delay the next call.
-                slot.forget();
-                Err(Error::TimedOut)
+        let answer = tokio::time::timeout(self.deadline, ask).await;
+        answer.unwrap_or_else(|_| {
+            // What does not answer is not asked again: the next call makes a connection.
+            if let Some(number) = used {
+                slot.forget(number);
             }
-        }
+            Err(Error::TimedOut)
+        })
     }
 }
 
 impl WorkerConnection {
-    async fn connection(&self) -> Result<MultiplexedConnection, Error> {
-        if let Some(connection) = self.lock().as_ref() {
-            return Ok(connection.clone());
+    async fn connection(&self) -> Result<(u64, MultiplexedConnection), Error> {
+        if let Some(present) = self.lock().get() {
+            return Ok(present);
         }
         let pooled = self
             .pool
             .get()
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        let connection = MultiplexedConnection::clone(&pooled);
-        *self.lock() = Some(connection.clone());
-        Ok(connection)
+        // Taken from the pool for good: one that has failed must not be handed out again.
+        let connection = Connection::take(pooled);
+        let mut current = self.lock();
+        // Another call of this worker may have made one meanwhile.
+        if let Some(present) = current.get() {
+            return Ok(present);
+        }
+        current.number += 1;
+        current.connection = Some(connection.clone());
+        Ok((current.number, connection))
     }
 
-    fn forget(&self) {
-        *self.lock() = None;
+    fn forget(&self, number: u64) {
+        let mut current = self.lock();
+        if current.number == number {
+            current.connection = None;
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<MultiplexedConnection>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current {
+    fn get(&self) -> Option<(u64, MultiplexedConnection)> {
+        let connection = self.connection.clone()?;
+        Some((self.number, connection))
     }
 }
 

@@ -11,15 +11,20 @@ use crate::server::{self, Running};
 pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
     let config = arguments.load().await?;
     let mut signals = Signals::catch().map_err(|error| format!("portcullis: signals: {error}"))?;
-    let running = server::start(&config, arguments.engines()?)
-        .await
-        .map_err(|error| arguments.explain(error))?;
+    let started = tokio::select! {
+        started = server::start(&config, arguments.engines()?) => started,
+        () = stop(&mut signals.interrupt, &mut signals.terminate) => return Ok(()),
+    };
+    let running = started.map_err(|error| arguments.explain(error))?;
     announce(&running);
     loop {
         tokio::select! {
-            _ = signals.hangup.recv() => reload(arguments, &config, &running).await,
-            _ = signals.interrupt.recv() => break,
-            _ = signals.terminate.recv() => break,
+            _ = signals.hangup.recv() => {}
+            () = stop(&mut signals.interrupt, &mut signals.terminate) => break,
+        }
+        tokio::select! {
+            () = reload(arguments, &config, &running) => {}
+            () = stop(&mut signals.interrupt, &mut signals.terminate) => break,
         }
     }
     tracing::info!(
@@ -28,8 +33,7 @@ pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
     );
     tokio::select! {
         () = running.stop() => {}
-        _ = signals.interrupt.recv() => {}
-        _ = signals.terminate.recv() => {}
+        () = stop(&mut signals.interrupt, &mut signals.terminate) => {}
     }
     tracing::info!("stopped");
     Ok(())
@@ -48,6 +52,14 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
+    }
+}
+
+/// Ends when the process is told to stop.
+async fn stop(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 

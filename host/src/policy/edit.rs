@@ -96,11 +96,12 @@ impl StagedEdits {
         Ok(())
     }
 
-    /// Stages another method, path and query, and authority where that is another one too.
+    /// Stages another method, authority, path and query; `present_authority` is the request's.
     pub fn head(
         &mut self,
         method: &str,
-        authority: Option<&str>,
+        authority: &str,
+        present_authority: &str,
         target: &str,
     ) -> Result<(), EditError> {
         let invalid = |what: &str, value: &str| EditError::Invalid(format!("{what} {value:?}"));
@@ -115,11 +116,15 @@ impl StagedEdits {
         let parsed: PathAndQuery = target
             .parse()
             .map_err(|_| invalid("path-with-query", target))?;
-        self.charge(target.len() + authority.map_or(0, str::len))?;
-        if let Some(authority) = authority {
-            authority
-                .parse::<http::uri::Authority>()
-                .map_err(|_| invalid("authority", authority))?;
+        self.charge(method.as_str().len() + target.len() + authority.len())?;
+        // What the client sent is left alone, even where a policy could not have set it.
+        if authority != present_authority {
+            let parsed = authority.parse::<http::uri::Authority>();
+            if parsed.is_err() || authority.contains('@') {
+                return Err(invalid("authority", authority));
+            }
+        }
+        if !authority.is_empty() {
             let host =
                 HeaderValue::from_str(authority).map_err(|_| invalid("authority", authority))?;
             self.request_fields.push(FieldEdit::Set(header::HOST, host));

@@ -98,6 +98,11 @@ impl PolicyLoader {
                 Err(message) => problems.push(lines.problem(path("component"), message)),
             }
         }
+        // What no policy of this config uses is let go.
+        self.lock().retain(|_, known| {
+            let mut used = policies.values().map(|policy| &policy.component);
+            used.any(|component| Arc::ptr_eq(component, known))
+        });
         policies
     }
 
@@ -172,6 +177,12 @@ impl PolicyLoader {
 }
 
 impl LoadedPolicy {
+    /// Bytes that its space of keys may have, if it is granted one.
+    pub fn kv_quota(&self) -> Option<usize> {
+        let kv = self.config.grants.kv?;
+        Some(usize::try_from(kv.max_bytes).unwrap_or(usize::MAX))
+    }
+
     /// What the config grants this policy on that route.
     pub fn capabilities(
         &self,
@@ -180,12 +191,7 @@ impl LoadedPolicy {
         foundations: &Foundations,
     ) -> Capabilities {
         let grants = &self.config.grants;
-        let kv = grants.kv.as_ref().map(|kv| {
-            foundations.kv.open(
-                &self.name,
-                usize::try_from(kv.max_bytes).unwrap_or(usize::MAX),
-            )
-        });
+        let kv = grants.kv.map(|_| foundations.kv.open(&self.name));
         let redis = grants.redis.as_ref().and_then(|grant| {
             let binding = redis.get(&grant.binding)?.clone();
             Some(RedisGrant::new(

@@ -101,6 +101,8 @@ pub enum Failure {
     ResponseTimeout,
     /// The response is not HTTP.
     Protocol,
+    /// The client's body ended early; policies are not asked.
+    RequestBody,
     /// Anything else.
     Other,
 }
@@ -117,6 +119,7 @@ impl Failure {
             Failure::Reset => "reset",
             Failure::ResponseTimeout => "response-timeout",
             Failure::Protocol => "protocol",
+            Failure::RequestBody => "request-body",
             Failure::Other => "other",
         }
     }

@@ -61,11 +61,11 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
-    /// The target for the upstream. A path that policies have moved out of `strip_prefix` is left
-    /// whole.
-    pub fn apply(&self, target: &PathAndQuery) -> PathAndQuery {
+    /// The target for the upstream; `None` when it would be longer than 65,534 bytes. A path that
+    /// policies have moved out of `strip_prefix` is left whole.
+    pub fn apply(&self, target: &PathAndQuery) -> Option<PathAndQuery> {
         if self.strip_prefix.is_none() && self.add_prefix.is_none() {
-            return target.clone();
+            return Some(target.clone());
         }
         let strip = self
             .strip_prefix
@@ -93,8 +93,8 @@ impl Rewrite {
             rewritten.push('?');
             rewritten.push_str(query);
         }
-        // Parts of a valid target joined at slashes are a valid target.
-        PathAndQuery::try_from(rewritten).unwrap_or_else(|_| target.clone())
+        // Parts of a valid target joined at slashes are valid, unless too long.
+        PathAndQuery::try_from(rewritten).ok()
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
                 add_prefix: add.map(str::to_owned),
             };
             assert_eq!(
-                rewrite.apply(&from.parse().unwrap()).as_str(),
+                rewrite.apply(&from.parse().unwrap()).unwrap().as_str(),
                 to,
                 "{strip:?} {add:?} {from}"
             );

@@ -105,48 +105,72 @@ impl PolicyCounters {
             KeyValue::new("portcullis.policy", self.policy.clone()),
             KeyValue::new("portcullis.route", self.route.clone()),
         ];
-        let given = labels
-            .iter()
-            .take(MAX_LABELS)
-            .map(|(name, value)| KeyValue::new(cut(name), cut(value)));
-        // The gateway's labels come last: they win over a policy's of the same name.
-        given.chain(own).collect()
+        let mut all = Vec::with_capacity(own.len() + labels.len());
+        all.extend(own);
+        for (name, value) in labels.iter().take(MAX_LABELS) {
+            let name = label_name(name);
+            // The first of a name holds, so that a policy can't take the gateway's.
+            let taken = all
+                .iter()
+                .any(|label| same_label(label.key.as_str(), &name));
+            if !taken && !RESERVED_LABELS.contains(&&*name) {
+                all.push(KeyValue::new(name, cut(value).to_owned()));
+            }
+        }
+        all
     }
+}
+
+/// Labels that Prometheus sets in histograms and summaries.
+const RESERVED_LABELS: [&str; 2] = ["le", "quantile"];
+
+/// A name in the letters that Prometheus allows, and not empty.
+fn label_name(name: &str) -> String {
+    let mut safe = identifier(name, "_");
+    if !safe.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+        safe.insert(0, '_');
+    }
+    safe
+}
+
+/// Whether the exporter writes both names alike: it turns dots into underscores.
+fn same_label(one: &str, other: &str) -> bool {
+    let plain = |c: char| if c == '.' { '_' } else { c };
+    one.chars().map(plain).eq(other.chars().map(plain))
+}
+
+/// Letters, digits and `allowed`; what else there is becomes an underscore.
+fn identifier(name: &str, allowed: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || allowed.contains(c);
+    cut(name)
+        .chars()
+        .map(|c| if safe(c) { c } else { '_' })
+        .collect()
 }
 
 fn series_key(name: &str, labels: &Labels) -> String {
     let mut key = String::with_capacity(64);
-    key.push_str(name);
+    key.push_str(cut(name));
     for (name, value) in labels.iter().take(MAX_LABELS) {
         key.push('\0');
-        key.push_str(name);
+        key.push_str(cut(name));
         key.push('\0');
-        key.push_str(value);
+        key.push_str(cut(value));
     }
     key
 }
 
 /// `policy.` and the name, in the letters that OpenTelemetry allows.
 fn metric_name(name: &str) -> String {
-    let name = cut(name);
-    let safe = name.chars().map(|c| {
-        if c.is_ascii_alphanumeric() || c == '.' || c == '_' {
-            c
-        } else {
-            '_'
-        }
-    });
-    std::iter::once("policy.".to_owned())
-        .chain(safe.map(String::from))
-        .collect()
+    format!("policy.{}", identifier(name, "._"))
 }
 
-fn cut(text: &str) -> String {
+fn cut(text: &str) -> &str {
     let mut end = text.len().min(MAX_TEXT_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end].to_owned()
+    &text[..end]
 }
 
 #[cfg(test)]
@@ -176,5 +200,32 @@ mod tests {
         let first =
             r#"policy_decisions_total{n="0",portcullis_policy="limit",portcullis_route="r"} 3"#;
         assert!(page.lines().any(|line| line == first), "{page}");
+    }
+
+    #[test]
+    fn labels_that_would_break_the_page_are_renamed_or_dropped() {
+        let metrics = Arc::new(Metrics::start().unwrap());
+        let counters = PolicyCounters::new(metrics, "limit", "r");
+        let given = [
+            pair("", "empty"),
+            pair("le", "5"),
+            pair("portcullis_policy", "fake"),
+            pair("9 lives", "cat"),
+            pair("a", "1"),
+            pair("a", "2"),
+        ];
+        let labels: Vec<(String, String)> = counters
+            .labels(&given)
+            .into_iter()
+            .map(|label| (label.key.to_string(), label.value.to_string()))
+            .collect();
+        let expected = [
+            pair("portcullis.policy", "limit"),
+            pair("portcullis.route", "r"),
+            pair("_", "empty"),
+            pair("_9_lives", "cat"),
+            pair("a", "1"),
+        ];
+        assert_eq!(labels, expected);
     }
 }

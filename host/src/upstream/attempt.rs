@@ -10,7 +10,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::body::{RequestBody, UpstreamBody};
+use super::body::{ClientBodyError, RequestBody, UpstreamBody};
 use super::connection::EndpointPool;
 use crate::policy::verdict::Failure;
 
@@ -40,19 +40,18 @@ impl AttemptError {
     }
 }
 
-/// Sends the request and waits for the response's head until `timeout` has passed.
+/// Sends the request and waits for the response's head until `deadline`.
 pub async fn send(
     pool: &Rc<EndpointPool>,
     mut request: Request<RequestBody>,
     connect_timeout: Duration,
-    timeout: Duration,
+    deadline: Instant,
 ) -> Result<Response<UpstreamBody>, AttemptError> {
-    let deadline = Instant::now() + timeout;
     name_host(pool, &mut request);
     let mut sent = false;
     match tokio::time::timeout_at(
         deadline,
-        exchange(pool, request, connect_timeout.min(timeout), &mut sent),
+        exchange(pool, request, connect_timeout, &mut sent),
     )
     .await
     {
@@ -65,7 +64,7 @@ pub async fn send(
             },
             sent,
             reused: false,
-            detail: format!("{}: no response within {timeout:?}", pool.authority),
+            detail: format!("{}: no response in time", pool.authority),
         }),
     }
 }
@@ -92,6 +91,9 @@ async fn exchange(
         };
         *sent = true;
         match sender.try_send_request(request).await {
+            Ok(response) if !is_final(response.status()) => {
+                return Err(not_final(pool, response.status()));
+            }
             Ok(response) => {
                 return Ok(
                     response.map(|body: Incoming| UpstreamBody::new(body, sender, pool.clone()))
@@ -116,6 +118,21 @@ async fn exchange(
     }
 }
 
+/// 1xx other than those that hyper has dealt with, and numbers that mean nothing (RFC 9110 §15):
+/// an unasked 101 would hand the connection over.
+fn is_final(status: http::StatusCode) -> bool {
+    (200..600).contains(&status.as_u16())
+}
+
+fn not_final(pool: &EndpointPool, status: http::StatusCode) -> AttemptError {
+    AttemptError {
+        failure: Failure::Protocol,
+        sent: true,
+        reused: false,
+        detail: format!("{}: status {status} is no answer", pool.authority),
+    }
+}
+
 async fn connect(
     pool: &EndpointPool,
     timeout: Duration,
@@ -129,7 +146,9 @@ async fn connect(
 }
 
 fn failed(pool: &EndpointPool, error: &hyper::Error, sent: bool, reused: bool) -> AttemptError {
-    let failure = if error.is_parse() {
+    let failure = if is_client_body(error) {
+        Failure::RequestBody
+    } else if error.is_parse() {
         Failure::Protocol
     } else if error.is_incomplete_message() || error.is_closed() || is_connection_reset(error) {
         Failure::Reset
@@ -148,6 +167,17 @@ fn failed(pool: &EndpointPool, error: &hyper::Error, sent: bool, reused: bool) -
         reused,
         detail: format!("{}: {error}{cause}", pool.authority),
     }
+}
+
+fn is_client_body(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<ClientBodyError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn is_connection_reset(error: &hyper::Error) -> bool {

@@ -20,6 +20,11 @@ const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 /// Anything that ends a body early.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The client's body could not be read to its end: not the upstream's fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the client's body ended early: {0}")]
+pub struct ClientBodyError(#[source] pub hyper::Error);
+
 /// What is sent to the upstream.
 pub enum RequestBody {
     /// There is none.
@@ -40,7 +45,10 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Stream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            RequestBody::Stream(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| ClientBodyError(error).into())))
+            }
             RequestBody::Replay(body) => Pin::new(body).poll_frame(cx),
         }
     }

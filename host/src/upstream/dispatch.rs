@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 
@@ -44,14 +45,17 @@ pub async fn dispatch(
         .chain
         .iter()
         .any(|member| member.policy.exports(Phase::OnAttempt));
+    let Some(target) = route.rewrite.apply(&exchange.request.target) else {
+        return (exchange, Err(GatewayError::TargetTooLong));
+    };
     // Also without a policy: a connection that the endpoint closes just now is no reason to fail.
     let body = Body::new(body, asked || is_idempotent(&exchange.request.method));
-    let mut attempts = Attempts::new(revision, upstream, route.upstream, body);
+    let mut attempts = Attempts::new(revision, route.upstream, target, body);
     loop {
         let (last, outcome) = attempts.next(&exchange).await;
         let answer = take_head(&mut exchange, outcome);
         // With no time left there is nothing to decide.
-        if !asked || last.remaining.is_zero() {
+        if !asked || last.remaining.is_zero() || last.failure == Some(Failure::RequestBody) {
             return deliver(upstream, exchange, answer);
         }
         let (back, verdict) = chain::on_attempt(revision, exchange, &last).await;
@@ -69,6 +73,7 @@ struct Attempts<'a> {
     revision: &'a Revision,
     upstream: &'a Upstream,
     pools: &'a UpstreamPools,
+    target: PathAndQuery,
     body: Body,
     number: u32,
     last_endpoint: Option<usize>,
@@ -76,17 +81,17 @@ struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    fn new(revision: &'a Revision, upstream: &'a Upstream, index: usize, body: Body) -> Self {
+    fn new(revision: &'a Revision, upstream: usize, target: PathAndQuery, body: Body) -> Self {
         let plan = RetryPlan {
             delay: Duration::ZERO,
             endpoint: EndpointChoice::Any,
             timeout: None,
         };
-        let pools = &revision.upstreams[index];
         Self {
             revision,
-            upstream,
-            pools,
+            upstream: &revision.snapshot.upstreams[upstream],
+            pools: &revision.upstreams[upstream],
+            target,
             body,
             number: 0,
             last_endpoint: None,
@@ -103,9 +108,10 @@ impl<'a> Attempts<'a> {
             return (self.facts(exchange, "".into(), started, &outcome), outcome);
         };
         self.last_endpoint = Some(index);
-        let timeout = attempt_timeout(self.upstream, exchange, &self.plan);
-        let outcome = attempt_once(exchange, &mut self.body, |request| {
-            attempt::send(pool, request, self.upstream.connect_timeout, timeout)
+        // One instant for both sends, should there be two.
+        let deadline = tokio::time::Instant::now() + self.timeout(exchange);
+        let outcome = attempt_once(exchange, &self.target, &mut self.body, |request| {
+            attempt::send(pool, request, self.upstream.connect_timeout, deadline)
         })
         .await;
         count(self.revision, self.upstream, &outcome);
@@ -129,6 +135,12 @@ impl<'a> Attempts<'a> {
         }
         tokio::time::sleep(plan.delay).await;
         self.plan = plan;
+    }
+
+    fn timeout(&self, exchange: &Exchange) -> Duration {
+        let planned = self.plan.timeout.unwrap_or(Duration::MAX);
+        let remaining = exchange.remaining(Instant::now());
+        self.upstream.attempt_timeout.min(planned).min(remaining)
     }
 
     fn facts(
@@ -188,41 +200,33 @@ impl Body {
 /// request came, and sending it again can do no harm.
 async fn attempt_once<F>(
     exchange: &Exchange,
+    target: &PathAndQuery,
     body: &mut Body,
     send: impl Fn(Request<RequestBody>) -> F,
 ) -> Outcome
 where
     F: Future<Output = Outcome>,
 {
-    let outcome = send(request(exchange, body.for_attempt())).await;
-    match outcome {
-        Err(error)
-            if error.reused
-                && error.failure == Failure::Reset
-                && is_idempotent(&exchange.request.method)
-                && body.is_replayable() =>
-        {
-            send(request(exchange, body.for_attempt())).await
-        }
-        outcome => outcome,
+    let outcome = send(request(exchange, target, body.for_attempt())).await;
+    let again = outcome.as_ref().is_err_and(|error| {
+        let closed_while_idle = error.reused && error.failure == Failure::Reset;
+        closed_while_idle && is_idempotent(&exchange.request.method) && body.is_replayable()
+    });
+    if again {
+        send(request(exchange, target, body.for_attempt())).await
+    } else {
+        outcome
     }
 }
 
-fn request(exchange: &Exchange, body: RequestBody) -> Request<RequestBody> {
+fn request(exchange: &Exchange, target: &PathAndQuery, body: RequestBody) -> Request<RequestBody> {
+    let has_body = !http_body::Body::is_end_stream(&body);
     let mut request = Request::new(body);
     *request.method_mut() = exchange.request.method.clone();
-    *request.uri_mut() = Uri::from(exchange.route.rewrite.apply(&exchange.request.target));
+    *request.uri_mut() = Uri::from(target.clone());
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = forwarding::upstream_fields(exchange);
+    *request.headers_mut() = forwarding::upstream_fields(exchange, has_body);
     request
-}
-
-fn attempt_timeout(upstream: &Upstream, exchange: &Exchange, plan: &RetryPlan) -> Duration {
-    let remaining = exchange.remaining(Instant::now());
-    upstream
-        .attempt_timeout
-        .min(plan.timeout.unwrap_or(Duration::MAX))
-        .min(remaining)
 }
 
 fn count(revision: &Revision, upstream: &Upstream, outcome: &Outcome) {
@@ -275,7 +279,9 @@ fn deliver(
     body: Result<UpstreamBody, AttemptError>,
 ) -> (Box<Exchange>, Result<UpstreamBody, GatewayError>) {
     let result = body.map_err(|error| {
-        if exchange.remaining(Instant::now()).is_zero() {
+        if error.failure == Failure::RequestBody {
+            GatewayError::RequestBody
+        } else if exchange.remaining(Instant::now()).is_zero() {
             GatewayError::DeadlineExceeded {
                 upstream: upstream.name.clone(),
             }

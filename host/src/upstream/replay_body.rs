@@ -7,16 +7,16 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::body::BodyError;
+use super::body::{BodyError, ClientBodyError};
 
 /// Larger bodies are sent once. As much as nginx and Envoy keep of a small request; costs memory
-/// only for requests on routes with a policy that decides on attempts.
+/// for bodies on routes with a policy that decides on attempts, and of idempotent methods.
 const MAX_REPLAY_BYTES: usize = 64 << 10;
 
 /// The body of one request, from which each attempt takes its own reading.
@@ -39,6 +39,8 @@ struct Shared {
     overflowed: bool,
     ended: bool,
     attempt: u32,
+    /// Who waits for the next chunk.
+    reader: Option<Waker>,
 }
 
 /// A body that an older attempt still wants to read.
@@ -56,6 +58,7 @@ impl ReplaySource {
             overflowed: false,
             ended: false,
             attempt: 0,
+            reader: None,
         };
         Self {
             shared: Rc::new(RefCell::new(shared)),
@@ -72,6 +75,10 @@ impl ReplaySource {
         let attempt = {
             let mut shared = self.shared.borrow_mut();
             shared.attempt += 1;
+            // The last attempt's connection learns that it has lost the body, and closes.
+            if let Some(reader) = shared.reader.take() {
+                reader.wake();
+            }
             shared.attempt
         };
         ReplayBody {
@@ -102,7 +109,11 @@ impl Body for ReplayBody {
         if shared.ended {
             return Poll::Ready(None);
         }
-        match ready!(Pin::new(&mut shared.incoming).poll_frame(cx)) {
+        let Poll::Ready(frame) = Pin::new(&mut shared.incoming).poll_frame(cx) else {
+            shared.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        match frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     shared.keep(data);
@@ -112,7 +123,7 @@ impl Body for ReplayBody {
             }
             Some(Err(error)) => {
                 shared.overflowed = true;
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(ClientBodyError(error).into())))
             }
             None => {
                 shared.ended = true;

@@ -14,11 +14,15 @@ use super::fault::{Fault, one_line};
 use super::policy::Policy;
 use super::sandbox::{Sandbox, SandboxPool};
 use super::state::THE_ONE;
+use crate::capability::log;
 use crate::exchange::{Exchange, LocalResponse};
 use crate::policy::edit::local_response;
 use crate::policy::verdict::{
     Attempt, AttemptVerdict, EndpointChoice, Failure, RequestVerdict, ResponseVerdict, RetryPlan,
 };
+
+/// Bytes of a guest's error that reach the log.
+const MAX_ERROR_BYTES: usize = 512;
 
 /// Where a hook is run: the worker, its idle instances, the policy's place in the chain.
 pub struct Seat<'a> {
@@ -159,7 +163,7 @@ fn classify<V>(
 ) -> Result<V, Fault> {
     match ended {
         Ok(Ok(Ok(answer))) => Ok(answer),
-        Ok(Ok(Err(message))) => Err(Fault::Error(message)),
+        Ok(Ok(Err(message))) => Err(Fault::Error(log::one_line(&message, MAX_ERROR_BYTES))),
         Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => {
             Err(Fault::Overloaded(one_line(&error)))
         }
@@ -219,7 +223,7 @@ fn guest_failure(failure: Failure) -> guest_attempt::Failure {
         Failure::Reset => guest_attempt::Failure::Reset,
         Failure::ResponseTimeout => guest_attempt::Failure::ResponseTimeout,
         Failure::Protocol => guest_attempt::Failure::Protocol,
-        Failure::Other => guest_attempt::Failure::Other,
+        Failure::RequestBody | Failure::Other => guest_attempt::Failure::Other,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The wasmtime engines and their settings; the thread that makes epochs pass.
 //!
 //! Two engines: one serves requests, the other runs `describe` and `configure` once at load. Every
-//! setting below was measured (ARCHITECTURE.md, "Cost of a policy").
+//! setting below was measured; `make bench` shows what they come to.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -74,11 +74,13 @@ impl HostExchange for HostState {
         }
         let exchange = self.exchange()?;
         let present = first_value(&exchange.request.headers, "host").unwrap_or_default();
-        let authority = (head.authority != present).then_some(&*head.authority);
-        Ok(exchange
-            .edits
-            .head(&head.method, authority, &head.path_with_query)
-            .map_err(Into::into))
+        let staged = exchange.edits.head(
+            &head.method,
+            &head.authority,
+            &present,
+            &head.path_with_query,
+        );
+        Ok(staged.map_err(Into::into))
     }
 
     // The next three are never called: a component that imports them is refused at load (`NOT_OFFERED`).

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_config::Isolation;
 use wasmtime::component::Instance;
@@ -18,6 +18,8 @@ pub const LIFECYCLE_TIME: Duration = Duration::from_secs(5);
 /// Memory during `describe` and `configure`.
 const LIFECYCLE_MEMORY_BYTES: usize = 256 << 20;
 
+/// How long an instance may be idle.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(30);
 /// Calls after which a pooled instance is replaced: bounds what a guest leaks.
 const MAX_CALLS: u32 = 10_000;
 /// Idle instances that one worker keeps for one use of a policy: as many as may wait for the world
@@ -81,13 +83,13 @@ impl Sandbox {
 /// One worker's idle instances of one use of a policy.
 #[derive(Default)]
 pub struct SandboxPool {
-    idle: RefCell<Vec<Sandbox>>,
+    idle: RefCell<Vec<(Sandbox, Instant)>>,
 }
 
 impl SandboxPool {
     /// The instance that was used last, if one is idle.
     pub fn take(&self) -> Option<Sandbox> {
-        self.idle.borrow_mut().pop()
+        self.idle.borrow_mut().pop().map(|(sandbox, _)| sandbox)
     }
 
     /// Takes back a sandbox whose call ended well, if its policy is pooled and it is not worn out.
@@ -98,8 +100,17 @@ impl SandboxPool {
         sandbox.calls += 1;
         let mut idle = self.idle.borrow_mut();
         if sandbox.calls < MAX_CALLS && idle.len() < MAX_IDLE {
-            idle.push(sandbox);
+            idle.push((sandbox, Instant::now()));
         }
+    }
+}
+
+impl SandboxPool {
+    /// Drops what a burst has left: instances that have been idle too long.
+    pub fn close_idle(&self) {
+        self.idle
+            .borrow_mut()
+            .retain(|(_, since)| since.elapsed() < MAX_IDLE_TIME);
     }
 }
 

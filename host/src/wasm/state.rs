@@ -39,6 +39,8 @@ pub struct HostState {
     pub phase: Option<Phase>,
     /// Enforces `limits.memory`.
     pub limiter: MemoryLimiter,
+    /// Lines that the hook has logged.
+    pub log_lines: usize,
     exchange: Option<Box<Exchange>>,
     wasi: Option<Box<InertWasi>>,
 }
@@ -58,8 +60,10 @@ impl HostState {
             phase: None,
             limiter: MemoryLimiter {
                 memory_bytes,
+                used_bytes: 0,
                 refused: false,
             },
+            log_lines: 0,
             exchange: None,
             wasi: None,
         }
@@ -70,6 +74,7 @@ impl HostState {
         self.exchange = Some(exchange);
         self.phase = Some(phase);
         self.limiter.refused = false;
+        self.log_lines = 0;
     }
 
     /// Takes the exchange back.
@@ -91,7 +96,10 @@ impl HostState {
 /// Bounds what an instance may allocate.
 #[derive(Debug)]
 pub struct MemoryLimiter {
+    /// `limits.memory`.
     memory_bytes: usize,
+    /// What the instance's memories have together.
+    used_bytes: usize,
     /// The guest asked for more than it may have; tells a trap by memory from other traps.
     pub refused: bool,
 }
@@ -99,11 +107,17 @@ pub struct MemoryLimiter {
 impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let allowed = desired <= self.memory_bytes;
+        let used_bytes = self
+            .used_bytes
+            .saturating_add(desired.saturating_sub(current));
+        let allowed = used_bytes <= self.memory_bytes;
+        if allowed {
+            self.used_bytes = used_bytes;
+        }
         self.refused |= !allowed;
         Ok(allowed)
     }
@@ -143,7 +157,7 @@ impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi.get_or_insert_with(|| {
             Box::new(InertWasi {
-                context: WasiCtx::builder().build(),
+                context: WasiCtx::builder().max_random_size(MAX_RANDOM_BYTES).build(),
                 table: ResourceTable::new(),
             })
         });
@@ -164,3 +178,23 @@ pub fn bound_store(mut store: StoreContextMut<'_, HostState>) {
 const MAX_HOSTCALL_BYTES: usize = 4 << 20;
 /// Handles that a guest may own: today's contract lends two.
 const MAX_HANDLES: usize = 64;
+/// Random bytes that WASI gives in one call.
+const MAX_RANDOM_BYTES: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_limit_holds_for_all_memories_together() {
+        let mut limiter = MemoryLimiter {
+            memory_bytes: 100,
+            used_bytes: 0,
+            refused: false,
+        };
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(!limiter.memory_growing(0, 60, None).unwrap());
+        assert!(limiter.refused);
+        assert!(limiter.memory_growing(60, 100, None).unwrap());
+    }
+}
