@@ -204,6 +204,33 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_a_client_says_of_itself_is_passed_on() {
+        let request = Request::builder()
+            .uri("/")
+            .header("host", "a")
+            .header("x-forwarded-port", "1")
+            .header("X-Forwarded-Prefix", "/admin")
+            .header("x-real-ip", "203.0.113.9")
+            .header("forwarded", "for=203.0.113.9")
+            .header(
+                "connection",
+                HeaderValue::from_bytes(b"\xff, x-secret").unwrap(),
+            )
+            .header("x-secret", "1");
+        let headers = admitted(request).unwrap().headers;
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let expected = [
+            "host",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-request-id",
+        ];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
     fn the_targets_authority_wins_over_the_host_field() {
         let head = admitted(
             Request::builder()
@@ -223,6 +250,10 @@ mod tests {
                 .uri("/")
                 .header("host", "a")
                 .header("host", "b"),
+            Request::builder()
+                .uri("/")
+                .header("host", "a")
+                .header("transfer-encoding", "gzip, chunked"),
             Request::builder().uri("/").header("host", ""),
             Request::builder().uri("/").header("host", "a b"),
             Request::builder().uri("/").header("host", "user@a"),

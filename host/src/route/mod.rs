@@ -103,6 +103,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_target_that_grows_too_long_is_not_forwarded_without_its_prefix() {
+        let rewrite = Rewrite {
+            strip_prefix: None,
+            add_prefix: Some("/internal/public".to_owned()),
+        };
+        let long = format!("/{}", "x".repeat(65_520));
+        assert_eq!(rewrite.apply(&long.parse().unwrap()), None);
+    }
+
+    #[test]
     fn a_rewrite_changes_the_path_and_keeps_the_query() {
         let cases = [
             (Some("/api/s1"), None, "/api/s1/hello?a=1", "/hello?a=1"),
