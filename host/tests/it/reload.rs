@@ -170,3 +170,36 @@ async fn fifty_reloads_under_load_fail_no_request_and_close_no_connection() {
         upstream.connections()
     );
 }
+
+#[tokio::test]
+async fn a_refused_config_leaves_the_room_of_keys_as_it_is() {
+    let upstream = MockService::start().await;
+    let config = |max_bytes: &str, rate: &str| {
+        format!(
+            "
+upstreams: {{ u: {{ endpoints: [{}] }} }}
+policies: {{ limit: {{ component: 'builtin:rate-limit', grants: {{ kv: {{ max_bytes: {max_bytes} }} }} }} }}
+routes:
+  - name: r
+    upstream: u
+    policies:
+      - {{ use: limit, on_failure: closed, config: {{ limits: [{{ name: a, key: {{ header: x-key }}, rate: {rate}, per: 1m }}] }} }}
+",
+            upstream.url()
+        )
+    };
+    let gateway = TestGateway::start(&config("1MiB", "100")).await;
+    assert!(gateway.reload(&config("1KiB", "0")).await.is_err());
+    // Each key takes more than a hundred bytes: twenty of them would not fit the refused room.
+    for key in 0..20 {
+        let key = format!("key-{key}");
+        let answer = gateway.get_with("/", &[("x-key", &key)]).await;
+        assert_eq!(answer.status, 200, "{key}: {}", answer.text());
+    }
+    assert_eq!(gateway.reload(&config("1KiB", "100")).await, Ok(2));
+    let answer = gateway.get_with("/", &[("x-key", "one-more")]).await;
+    assert_eq!(
+        answer.status, 503,
+        "the new room is smaller than what is used"
+    );
+}
