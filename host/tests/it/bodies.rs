@@ -25,55 +25,6 @@ async fn a_body_with_a_length_arrives_with_it() {
 }
 
 #[tokio::test]
-async fn a_get_with_a_chunked_body_arrives_with_it() {
-    let upstream = MockService::start().await;
-    let gateway = gateway_to(&upstream.url()).await;
-    let mut client = RawConnection::connect(gateway.address).await;
-    client
-        .send(
-            "GET /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n\
-             5\r\nhello\r\n0\r\n\r\n",
-        )
-        .await;
-    let (head, body) = client.message().await;
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(body.contains("\"body\":\"hello\""), "{body}");
-}
-
-#[tokio::test]
-async fn a_clients_broken_body_is_not_the_upstreams_fault() {
-    let upstream = MockService::start().await;
-    let gateway = gateway_to(&upstream.url()).await;
-    let mut client = RawConnection::connect(gateway.address).await;
-    client
-        .send(
-            "POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n\
-             5\r\nhello\r\nno number\r\n",
-        )
-        .await;
-    let head = client.head().await;
-    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
-    assert_eq!(field(&head, "x-portcullis-error"), Some("request-body"));
-}
-
-#[tokio::test]
-async fn an_unasked_101_is_no_answer() {
-    let upstream = RawUpstream::start().await;
-    let gateway = gateway_to(&upstream.url()).await;
-    let serve = async {
-        let mut connection = upstream.accept().await;
-        connection.head().await;
-        let switch =
-            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
-        connection.send(switch).await;
-        connection
-    };
-    let (answer, _connection) = tokio::join!(gateway.get("/"), serve);
-    assert_eq!(answer.status, 502);
-    assert_eq!(answer.header("x-portcullis-error"), "upstream-protocol");
-}
-
-#[tokio::test]
 async fn a_chunked_body_arrives_chunked() {
     let upstream = MockService::start().await;
     let gateway = gateway_to(&upstream.url()).await;

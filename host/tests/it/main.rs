@@ -8,6 +8,8 @@
 mod bodies;
 mod cli;
 mod connections;
+mod edge_cases;
+mod edge_policies;
 mod forwarding;
 mod metrics;
 mod policies;
