@@ -50,12 +50,15 @@ sysroot() { "$1" --print sysroot; }
 library() { printf '%s/lib/rustlib/src/rust' "$(sysroot "$1")"; }
 has_target() { compgen -G "$("$1" --print target-libdir --target $TARGET)/libstd-*.rlib" >/dev/null; }
 
-# Debian packages the library's source apart from the compiler: a mixed pair does not build.
+# Debian packages the library's source apart from the compiler: a mixed pair does not build. Nor does
+# one that is older than the policies want.
 has_source() {
-  local source version
+  local source version minimum
   [ -x "$(command -v "$1")" ] && [ -f "$(library "$1")/library/Cargo.lock" ] || return 1
   source=$(readlink -f "$(library "$1")")
   version=$("$1" -V | cut -d' ' -f2)
+  minimum=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$WS/Cargo.toml")
+  [ "$(printf '%s\n%s\n' "$minimum" "$version" | sort -V | head -n 1)" = "$minimum" ] || return 1
   case $source in
     */rustc-*) [ "${source##*/rustc-}" = "${version%%-*}" ] ;;
   esac
@@ -65,7 +68,8 @@ may_install() { [ "${GUEST_INSTALL:-1}" = 1 ]; }
 
 install_by_apt() {
   may_install && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
-  apt-cache show "${DEBIAN_PACKAGES[@]}" >/dev/null 2>&1 || apt-get update -qq >&2 || return 1
+  # Always: an old list names an old compiler.
+  apt-get update -qq >&2 || return 1
   say "installing ${DEBIAN_PACKAGES[*]} (760 MB on disk)"
   DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
     "${DEBIAN_PACKAGES[@]}" >/dev/null || return 1

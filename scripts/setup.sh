@@ -2,6 +2,7 @@
 # Installs what this machine lacks for the named kinds of work: build, test, lint, bench.
 # As root on Debian by apt-get; otherwise it says what to install and stops.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 rust_minimum=1.95
 
@@ -18,7 +19,7 @@ need_rust() {
     die "rustc $version is too old, $rust_minimum or later is needed: rustup update stable"
 }
 
-packages=()
+packages=() peers=
 want() { # want COMMAND PACKAGE
   command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || packages+=("$2")
 }
@@ -26,15 +27,26 @@ want() { # want COMMAND PACKAGE
 for kind in "$@"; do
   case $kind in
     build) need_rust; want cc gcc; [ -e /usr/include/stdio.h ] || packages+=(libc6-dev) ;;
-    test) want redis-server redis-server ;;
+    # The servers and clients that nobody here wrote, which the tests let the gateway meet.
+    test)
+      want redis-server redis-server
+      want curl curl
+      want h2load nghttp2-client
+      want nginx nginx-light
+      want haproxy haproxy
+      python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+      peers=yes
+      ;;
     lint) want shellcheck shellcheck ;;
     bench) want nginx nginx-light; want wrk wrk; want strace strace ;;
     *) die "unknown kind of work: $kind" ;;
   esac
 done
 
-[ ${#packages[@]} -gt 0 ] || exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+install_packages() {
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    die "these programs are missing; on Debian: sudo apt-get install --no-install-recommends ${packages[*]}"
+  fi
   say "installing ${packages[*]}"
   apt-get update -q >&2
   # The servers are started by our own scripts, on ports of their choice; not by the system.
@@ -45,6 +57,18 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     trap 'rm -f $policy' EXIT
   fi
   DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${packages[@]}" >&2
-else
-  die "these programs are missing; on Debian: sudo apt-get install --no-install-recommends ${packages[*]}"
-fi
+}
+
+# Python's clients and servers, in an environment of their own; made anew when the list changes.
+install_peers() {
+  local list=host/tests/peers/requirements.txt made=target/peers
+  cmp -s $list $made/requirements.txt && return
+  say "installing the packages of $list into $made"
+  rm -rf $made
+  python3 -m venv $made
+  $made/bin/pip install --quiet --disable-pip-version-check -r $list >&2
+  cp $list $made/requirements.txt
+}
+
+[ ${#packages[@]} = 0 ] || install_packages
+[ -z "$peers" ] || install_peers

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use portcullis::capability::kv::KvSpaces;
+use portcullis::client::Client;
 use portcullis::exchange::{Exchange, RequestHead};
 use portcullis::policy::chain::{self, RequestOutcome};
 use portcullis::policy::loader::PolicyLoader;
@@ -84,10 +85,10 @@ impl Case {
             target: "/".parse().expect("a path"),
             headers: headers(),
         };
-        let client = ([127, 0, 0, 1], 1).into();
+        let client = Client::new(([127, 0, 0, 1], 1).into(), "http");
         let exchange = Box::new(Exchange::new(
             "0".repeat(32),
-            client,
+            &client,
             route,
             request,
             Instant::now(),

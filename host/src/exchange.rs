@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, uri::PathAndQuery};
 
+use crate::client::Client;
 use crate::policy::edit::StagedEdits;
 use crate::route::Route;
 
@@ -64,6 +65,8 @@ pub struct Exchange {
     pub id: String,
     /// The peer of the connection.
     pub client: SocketAddr,
+    /// Of the client's connection: `http` or `https`.
+    pub scheme: &'static str,
     /// The route that was found.
     pub route: Arc<Route>,
     /// When the head had arrived.
@@ -84,7 +87,7 @@ impl Exchange {
     /// An exchange at its start; `policies` is the length of the route's chain.
     pub fn new(
         id: String,
-        client: SocketAddr,
+        client: &Client,
         route: Arc<Route>,
         request: RequestHead,
         started: Instant,
@@ -92,7 +95,8 @@ impl Exchange {
         let policies = route.chain.len();
         Self {
             id,
-            client,
+            client: client.address,
+            scheme: client.scheme,
             deadline: started + route.deadline,
             route,
             started,

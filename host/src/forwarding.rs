@@ -6,6 +6,7 @@
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Request};
 
+use crate::client::Client;
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, RequestHead};
 use crate::policy::edit::is_hop_by_hop;
@@ -20,7 +21,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The request's head as routes, policies and the upstream see it.
 pub fn admit<B>(
     request: Request<B>,
-    forwarded_for: &HeaderValue,
+    client: &Client,
     id: &str,
 ) -> Result<(RequestHead, B), GatewayError> {
     let (parts, body) = request.into_parts();
@@ -46,7 +47,7 @@ pub fn admit<B>(
     one_host(&headers, parts.version)?;
     only_chunked(&headers)?;
     remove_hop_by_hop(&mut headers);
-    tell_of_client(&mut headers, forwarded_for, id);
+    tell_of_client(&mut headers, client, id);
     Ok((
         RequestHead {
             method: parts.method,
@@ -125,7 +126,7 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 }
 
 /// No peer is trusted to speak for the client: what it said is replaced.
-fn tell_of_client(headers: &mut HeaderMap, forwarded_for: &HeaderValue, id: &str) {
+fn tell_of_client(headers: &mut HeaderMap, client: &Client, id: &str) {
     headers.remove(header::FORWARDED);
     headers.remove(REAL_IP);
     let spoken_for: Vec<HeaderName> = headers
@@ -136,8 +137,8 @@ fn tell_of_client(headers: &mut HeaderMap, forwarded_for: &HeaderValue, id: &str
     for name in spoken_for {
         headers.remove(name);
     }
-    headers.insert(FORWARDED_FOR, forwarded_for.clone());
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_FOR, client.forwarded_for.clone());
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(client.scheme));
     if let Some(host) = headers.get(header::HOST).cloned() {
         headers.insert(FORWARDED_HOST, host);
     }
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     fn admitted(request: http::request::Builder) -> Result<RequestHead, GatewayError> {
-        let client = HeaderValue::from_static("192.0.2.1");
+        let client = Client::new(([192, 0, 2, 1], 50_000).into(), "http");
         admit(request.body(()).unwrap(), &client, "id-1").map(|(head, ())| head)
     }
 

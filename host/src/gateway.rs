@@ -1,51 +1,21 @@
 //! A request's way through the gateway, on one page.
 
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Instant;
-
-use bytes::Bytes;
 use http::header::HeaderValue;
-use http::{Method, Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http::{Request, Response};
 use hyper::body::Incoming;
 
+use crate::client::Client;
+use crate::client_body::ClientBody;
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, ResponseHead};
 use crate::forwarding::{self, REQUEST_ID};
 use crate::policy::chain::{self, Replacement, RequestOutcome};
+use crate::record::Record;
 use crate::respond;
+use crate::response_body::{Content, ResponseBody};
 use crate::route;
-use crate::upstream::body::{BodyError, UpstreamBody};
 use crate::upstream::dispatch;
 use crate::worker::{Revision, Worker};
-
-/// What nginx notes for a client that went away before its answer; it is never sent.
-const CLIENT_CLOSED: u16 = 499;
-
-/// The peer of a connection, in the forms that requests need.
-pub struct Client {
-    /// Its address.
-    pub address: SocketAddr,
-    /// The same for `x-forwarded-for`.
-    pub forwarded_for: HeaderValue,
-}
-
-impl Client {
-    /// The peer at that address.
-    pub fn new(address: SocketAddr) -> Self {
-        let ip = address.ip().to_canonical().to_string();
-        // An address in text is a valid field value.
-        let forwarded_for =
-            HeaderValue::try_from(ip).unwrap_or(HeaderValue::from_static("unknown"));
-        Self {
-            address,
-            forwarded_for,
-        }
-    }
-}
 
 /// Serves one request: route, policies, upstream, policies.
 pub async fn handle(
@@ -56,7 +26,7 @@ pub async fn handle(
     let revision = worker.revision();
     let id = worker.next_id();
     let mut record = Record::new(revision.clone(), request.method().clone());
-    let (head, body) = match forwarding::admit(request, &client.forwarded_for, &id) {
+    let (head, body) = match forwarding::admit(request, client, &id) {
         Ok(admitted) => admitted,
         Err(error) => return refuse(&error, &id, record),
     };
@@ -66,7 +36,7 @@ pub async fn handle(
     record.route = Some(route.index);
     let exchange = Box::new(Exchange::new(
         id,
-        client.address,
+        client,
         route.clone(),
         head,
         record.started,
@@ -74,6 +44,7 @@ pub async fn handle(
     let (exchange, outcome) = chain::on_request(&revision, exchange).await;
     let (exchange, body, passed) = match outcome {
         RequestOutcome::Next => {
+            let body = ClientBody::new(body);
             let (exchange, answer) = dispatch::dispatch(&revision, exchange, body).await;
             let passed = exchange.route.chain.len();
             match answer {
@@ -161,95 +132,11 @@ fn assemble(
     mut record: Record,
 ) -> Response<ResponseBody> {
     record.status = head.status;
-    let mut response = Response::new(ResponseBody {
-        content,
-        _record: record,
-    });
+    let mut response = Response::new(ResponseBody::new(content, record));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
-}
-
-/// The body that goes to the client; ends the record of its request when it is dropped.
-pub struct ResponseBody {
-    content: Content,
-    _record: Record,
-}
-
-enum Content {
-    /// Passed on as it comes.
-    Upstream(UpstreamBody),
-    /// The gateway's or a policy's own.
-    Whole(Bytes),
-}
-
-/// What is measured of a request; recorded when nothing more happens to it, whatever the reason.
-struct Record {
-    revision: Rc<Revision>,
-    route: Option<usize>,
-    method: Method,
-    status: StatusCode,
-    started: Instant,
-}
-
-impl Record {
-    fn new(revision: Rc<Revision>, method: Method) -> Self {
-        let status = StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST);
-        Self {
-            revision,
-            route: None,
-            method,
-            status,
-            started: Instant::now(),
-        }
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        let revision = &self.revision;
-        let slots = self
-            .route
-            .and_then(|route| revision.slots.get(route))
-            .unwrap_or(&revision.unrouted);
-        slots.record(
-            &revision.metrics,
-            &self.method,
-            self.status,
-            self.started.elapsed(),
-        );
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.get_mut().content {
-            Content::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Upstream(body) => body.is_end_stream(),
-            Content::Whole(bytes) => bytes.is_empty(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Upstream(body) => body.size_hint(),
-            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-        }
-    }
 }

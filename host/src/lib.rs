@@ -3,6 +3,8 @@
 
 pub mod capability;
 pub mod cli;
+pub mod client;
+pub mod client_body;
 pub mod control;
 pub mod error;
 pub mod exchange;
@@ -10,7 +12,9 @@ pub mod forwarding;
 pub mod gateway;
 pub mod listener;
 pub mod policy;
+pub mod record;
 pub mod respond;
+pub mod response_body;
 pub mod route;
 pub mod server;
 pub mod snapshot;

@@ -15,7 +15,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::gateway::{self, Client};
+use crate::client::Client;
+use crate::gateway;
 use crate::telemetry::metrics::Metrics;
 use crate::worker::Worker;
 
@@ -111,7 +112,7 @@ fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         return tracing::debug!(%peer, "client connection: {error}");
     }
-    let client = Rc::new(Client::new(peer));
+    let client = Rc::new(Client::new(peer, "http"));
     let open = OpenConnection::new(worker.metrics());
     let service = service_fn(move |request| {
         let (worker, client) = (worker.clone(), client.clone());

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use http::Uri;
 use http::uri::Authority;
 
-use crate::model::Endpoint;
 use crate::route::HostPattern;
+use crate::upstream::Endpoint;
 
 /// `0.0.0.0:8080`, `[::]:8080`.
 pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {

@@ -8,6 +8,7 @@
 mod address;
 mod error;
 mod file;
+mod listener;
 mod model;
 mod part;
 mod path;
@@ -22,11 +23,13 @@ mod suggest;
 mod syntax;
 mod tree;
 mod units;
+mod upstream;
 mod validate;
 mod wording;
 
 pub use error::{ConfigErrors, Problem};
-pub use model::{Config, Endpoint, Listener, Metrics, RedisBinding, Timeouts, Upstream};
+pub use listener::Listener;
+pub use model::{Config, Metrics, RedisBinding};
 pub use path::{Lines, pointer_to_path};
 pub use policy::{
     Capability, ComponentSource, Grants, Isolation, KvGrant, Limits, MetricsGrant, Policy,
@@ -37,6 +40,7 @@ pub use schema::{json_schema, schema_problems};
 pub use secret::Secret;
 pub use sound::{Sound, SoundUse};
 pub use source::{load, parse};
+pub use upstream::{Endpoint, Timeouts, Upstream};
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,13 @@
 //! File → model: everything that the schema cannot say. Collects every problem instead of stopping.
 
 mod checks;
+mod listeners;
 mod matches;
 mod policies;
 mod routes;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ pub(crate) use checks::Checks;
 pub(crate) use policies::component_source;
 
 use crate::address;
-use crate::file::{GatewayFile, ListenerFile, MetricsFile, RedisFile};
-use crate::model::{Config, Listener, Metrics, RedisBinding};
+use crate::file::{GatewayFile, MetricsFile, RedisFile};
+use crate::model::{Config, Metrics, RedisBinding};
 use crate::part::{Name, Named, Part};
-use crate::path::{Lines, join_index, join_key};
+use crate::path::{Lines, join_key};
 use crate::secret::SecretSources;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -32,9 +32,9 @@ pub(crate) fn validate(
     checks: &mut Checks,
 ) -> Option<Config> {
     let names = Names::of(&file);
-    let listeners = listeners(file.listeners, checks);
+    let listeners = listeners::listeners(file.listeners, checks);
     let metrics = file.metrics.map(|part| metrics(part, checks));
-    check_addresses(
+    listeners::check_addresses(
         listeners.as_deref(),
         metrics.as_ref().and_then(Option::as_ref),
         checks,
@@ -116,26 +116,6 @@ fn present<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     value.map_or(Some(None), |value| value.map(Some))
 }
 
-fn listeners(part: Part<Vec<Part<ListenerFile>>>, checks: &mut Checks) -> Option<Vec<Listener>> {
-    let parts = checks.read("listeners", part)?;
-    let mut first_with_name = BTreeMap::new();
-    let listeners = parts.into_iter().enumerate().map(|(index, part)| {
-        let path = join_index("listeners", index);
-        let file = checks.read(&path, part)?;
-        let name = unique_name(&path, index, file.name, &mut first_with_name, checks);
-        let address = checks.text(
-            &join_key(&path, "address"),
-            file.address,
-            address::socket_address,
-        );
-        Some(Listener {
-            name: name?,
-            address: address?,
-        })
-    });
-    all(listeners)
-}
-
 /// The name of the item at `index` of a list; `first` has the index of each name seen so far.
 fn unique_name(
     path: &str,
@@ -161,25 +141,6 @@ fn metrics(part: Part<MetricsFile>, checks: &mut Checks) -> Option<Metrics> {
     let file = checks.read("metrics", part)?;
     let address = checks.text("metrics.address", file.address, address::socket_address)?;
     Some(Metrics { address })
-}
-
-/// No two sockets on one address; with port 0 each gets a port of its own.
-fn check_addresses(listeners: Option<&[Listener]>, metrics: Option<&Metrics>, checks: &mut Checks) {
-    let listeners = listeners.unwrap_or_default().iter().enumerate();
-    let of_listeners = listeners
-        .map(|(index, listener)| (format!("listeners[{index}].address"), listener.address));
-    let of_metrics = metrics.map(|metrics| ("metrics.address".to_owned(), metrics.address));
-    let mut first: BTreeMap<SocketAddr, String> = BTreeMap::new();
-    for (path, address) in of_listeners.chain(of_metrics) {
-        match first.get(&address) {
-            Some(other) if address.port() != 0 => {
-                checks.add(path, format!("the same address as {other}"));
-            }
-            _ => {
-                first.insert(address, path);
-            }
-        }
-    }
 }
 
 fn redis(

@@ -10,8 +10,9 @@ use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::body::{ClientBodyError, RequestBody, UpstreamBody};
+use super::body::{RequestBody, UpstreamBody};
 use super::connection::EndpointPool;
+use crate::client_body::ClientBodyError;
 use crate::policy::verdict::Failure;
 
 /// Why a try brought no response.

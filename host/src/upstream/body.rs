@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 
 use super::connection::{EndpointPool, Sender};
 use super::replay_body::ReplayBody;
+use crate::client_body::ClientBody;
 
 /// A longer answer costs more to read than a new connection.
 const MAX_DISCARDED_BYTES: usize = 64 << 10;
@@ -20,17 +21,12 @@ const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 /// Anything that ends a body early.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The client's body could not be read to its end: not the upstream's fault.
-#[derive(Debug, thiserror::Error)]
-#[error("the client's body ended early: {0}")]
-pub struct ClientBodyError(#[source] pub hyper::Error);
-
 /// What is sent to the upstream.
 pub enum RequestBody {
     /// There is none.
     Empty,
     /// Passed on as it comes; can be sent once.
-    Stream(Incoming),
+    Stream(ClientBody),
     /// Passed on as it comes and kept, so that it can be sent again.
     Replay(ReplayBody),
 }
@@ -47,7 +43,7 @@ impl Body for RequestBody {
             RequestBody::Empty => Poll::Ready(None),
             RequestBody::Stream(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(|error| ClientBodyError(error).into())))
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             RequestBody::Replay(body) => Pin::new(body).poll_frame(cx),
         }

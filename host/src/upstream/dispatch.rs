@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Uri, Version};
-use hyper::body::Incoming;
 
 use super::attempt::{self, AttemptError};
 use super::body::{RequestBody, UpstreamBody};
 use super::replay_body::ReplaySource;
 use super::{Upstream, UpstreamPools};
+use crate::client_body::ClientBody;
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
 use crate::forwarding;
@@ -25,7 +25,7 @@ use crate::worker::Revision;
 /// The body of a request, as far as attempts are concerned.
 enum Body {
     Empty,
-    Once(Option<Incoming>),
+    Once(Option<ClientBody>),
     Replay(ReplaySource),
 }
 
@@ -37,7 +37,7 @@ type Outcome = Result<Response<UpstreamBody>, AttemptError>;
 pub async fn dispatch(
     revision: &Revision,
     mut exchange: Box<Exchange>,
-    body: Incoming,
+    body: ClientBody,
 ) -> (Box<Exchange>, Result<UpstreamBody, GatewayError>) {
     let route = exchange.route.clone();
     let upstream = &revision.snapshot.upstreams[route.upstream];
@@ -169,7 +169,7 @@ impl<'a> Attempts<'a> {
 }
 
 impl Body {
-    fn new(body: Incoming, again: bool) -> Self {
+    fn new(body: ClientBody, again: bool) -> Self {
         if http_body::Body::is_end_stream(&body) {
             Body::Empty
         } else if again {

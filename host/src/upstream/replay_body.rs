@@ -11,9 +11,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use super::body::{BodyError, ClientBodyError};
+use super::body::BodyError;
+use crate::client_body::ClientBody;
 
 /// Larger bodies are sent once. As much as nginx and Envoy keep of a small request; costs memory
 /// for bodies on routes with a policy that decides on attempts, and of idempotent methods.
@@ -33,7 +33,7 @@ pub struct ReplayBody {
 }
 
 struct Shared {
-    incoming: Incoming,
+    incoming: ClientBody,
     chunks: Vec<Bytes>,
     bytes: usize,
     overflowed: bool,
@@ -50,7 +50,7 @@ struct Superseded;
 
 impl ReplaySource {
     /// Nothing has been read yet.
-    pub fn new(incoming: Incoming) -> Self {
+    pub fn new(incoming: ClientBody) -> Self {
         let shared = Shared {
             incoming,
             chunks: Vec::new(),
@@ -123,7 +123,7 @@ impl Body for ReplayBody {
             }
             Some(Err(error)) => {
                 shared.overflowed = true;
-                Poll::Ready(Some(Err(ClientBodyError(error).into())))
+                Poll::Ready(Some(Err(error.into())))
             }
             None => {
                 shared.ended = true;

@@ -32,10 +32,11 @@ impl HostExchange for HostState {
     }
 
     fn head(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Head> {
-        let request = &self.exchange()?.request;
+        let exchange = self.exchange()?;
+        let request = &exchange.request;
         Ok(Head {
             method: request.method.as_str().to_owned(),
-            scheme: "http".to_owned(),
+            scheme: exchange.scheme.to_owned(),
             authority: first_value(&request.headers, "host").unwrap_or_default(),
             path_with_query: request.target.as_str().to_owned(),
         })

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::{Checks, HOUR, MILLISECOND, all};
 use crate::address;
 use crate::file::{TimeoutsFile, UpstreamFile};
-use crate::model::{Endpoint, Timeouts, Upstream};
 use crate::part::Part;
 use crate::path::{join_index, join_key};
 use crate::units::DurationText;
+use crate::upstream::{Endpoint, Timeouts, Upstream};
 
 pub(super) fn upstream(path: &str, file: UpstreamFile, checks: &mut Checks) -> Option<Upstream> {
     let endpoints = endpoints(&join_key(path, "endpoints"), file.endpoints, checks);

@@ -1,0 +1,107 @@
+//! The file format of policies.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::duration;
+use crate::part::Part;
+use crate::policy::{Capability, Isolation, KvGrant, Limits};
+use crate::units::{DurationText, SizeText};
+
+/// A component and the terms on which it runs.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Policy")]
+pub(crate) struct PolicyFile {
+    /// builtin:NAME for one that comes with the gateway, or file:PATH, relative to the config file.
+    #[schemars(
+        example = "builtin:rate-limit",
+        example = "file:policies/x.wasm",
+        regex(pattern = "^(builtin|file):.")
+    )]
+    pub(crate) component: Part<String>,
+    /// Whether an instance serves one request or several.
+    #[serde(default)]
+    pub(crate) isolation: Part<Isolation>,
+    /// Capabilities that it may import.
+    #[serde(default)]
+    pub(crate) grants: Part<GrantsFile>,
+    /// Capabilities that are linked as a version that denies every call.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
+    pub(crate) stub: Part<Vec<Capability>>,
+    /// What one call of a hook may use, its calls of the host included.
+    #[serde(default)]
+    pub(crate) limits: Part<LimitsFile>,
+}
+
+/// Capabilities of a policy; one that is left out is not granted.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Grants")]
+pub(crate) struct GrantsFile {
+    /// Keys and values in the gateway's memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kv: Option<Part<KvGrantFile>>,
+    /// A Redis server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) redis: Option<Part<RedisGrantFile>>,
+    /// Metrics of the policy's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics: Option<Part<MetricsGrantFile>>,
+}
+
+/// Keys and values in the gateway's memory.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields, rename = "KvGrant")]
+pub(crate) struct KvGrantFile {
+    /// What all keys and values of the policy may take: 1KiB to 1GiB.
+    pub(crate) max_bytes: Part<SizeText>,
+}
+
+/// Calls to a Redis server.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "RedisGrant")]
+pub(crate) struct RedisGrantFile {
+    /// A name under redis.
+    pub(crate) binding: Part<String>,
+    /// Put before every key that the policy names: 1 to 64 bytes.
+    #[schemars(example = "rl:", length(min = 1, max = 64))]
+    pub(crate) prefix: Part<String>,
+    /// Whether it may run Lua scripts.
+    #[serde(default)]
+    pub(crate) scripts: Part<bool>,
+}
+
+/// Metrics of the policy's own; no settings so far.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "MetricsGrant")]
+pub(crate) struct MetricsGrantFile {}
+
+/// What one call of a hook may use.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields, rename = "Limits")]
+pub(crate) struct LimitsFile {
+    /// Wall clock: 1ms to 60s.
+    pub(crate) time: Part<DurationText>,
+    /// Linear memory: 1MiB to 1GiB.
+    pub(crate) memory: Part<SizeText>,
+}
+
+impl Default for KvGrantFile {
+    fn default() -> Self {
+        Self {
+            max_bytes: Part::Read(SizeText(KvGrant::default().max_bytes)),
+        }
+    }
+}
+
+impl Default for LimitsFile {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            time: duration(limits.time),
+            memory: Part::Read(SizeText(limits.memory)),
+        }
+    }
+}

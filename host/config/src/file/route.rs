@@ -1,0 +1,112 @@
+//! The file format of routes.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::duration;
+use crate::part::{Name, Part};
+use crate::route::{OnFailure, Route};
+use crate::units::DurationText;
+
+/// Requests of one kind, their upstream and their policies.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Route")]
+pub(crate) struct RouteFile {
+    /// Unique among the routes.
+    pub(crate) name: Part<Name>,
+    /// Which requests it takes; all if left out.
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Part<MatchFile>,
+    /// What becomes of the path on the way to the upstream.
+    #[serde(default)]
+    pub(crate) rewrite: Part<RewriteFile>,
+    /// A name under upstreams.
+    pub(crate) upstream: Part<String>,
+    /// The whole request, retries included: 1ms to 1h.
+    #[serde(default = "default_route_deadline")]
+    pub(crate) deadline: Part<DurationText>,
+    /// Attempts that a policy may ask for, the first included.
+    #[serde(default = "default_max_attempts")]
+    #[schemars(range(min = 1, max = 20))]
+    pub(crate) max_attempts: Part<u32>,
+    /// Whether a request whose method is not idempotent may be sent again.
+    #[serde(default)]
+    pub(crate) retry_non_idempotent: Part<bool>,
+    /// Asked first to last on the request, last to first on the response.
+    #[serde(default)]
+    pub(crate) policies: Part<Vec<Part<PolicyUseFile>>>,
+}
+
+/// What a request must have for a route to take it: all of this.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields, rename = "Match")]
+pub(crate) struct MatchFile {
+    /// A host without port, or *.example.com for one or more labels before example.com; any if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "api.example.com", example = "*.example.com")]
+    pub(crate) host: Option<Part<String>>,
+    /// Whole segments at the start of the path: /api takes /api and /api/x, but not /apix.
+    #[schemars(regex(pattern = "^/"))]
+    pub(crate) path_prefix: Part<String>,
+    /// One of these methods; any if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), inner(length(min = 1)), extend("uniqueItems" = true))]
+    pub(crate) methods: Option<Part<Vec<Part<String>>>>,
+    /// Each of these fields with exactly this value.
+    pub(crate) headers: Part<BTreeMap<String, Part<String>>>,
+}
+
+/// What becomes of the path on the way to the upstream: first strip, then add.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Rewrite")]
+pub(crate) struct RewriteFile {
+    /// Whole segments taken off the start; a prefix of the match's path_prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/api", regex(pattern = "^/"))]
+    pub(crate) strip_prefix: Option<Part<String>>,
+    /// Whole segments put before what is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/v2", regex(pattern = "^/"))]
+    pub(crate) add_prefix: Option<Part<String>>,
+}
+
+/// One policy in the chain of a route.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "PolicyUse")]
+pub(crate) struct PolicyUseFile {
+    /// A name under policies.
+    #[serde(rename = "use")]
+    pub(crate) policy: Part<String>,
+    /// What becomes of a request when the policy fails on it.
+    pub(crate) on_failure: Part<OnFailure>,
+    /// For the policy to read.
+    #[serde(default = "empty_config")]
+    pub(crate) config: Value,
+}
+
+impl Default for MatchFile {
+    fn default() -> Self {
+        Self {
+            host: None,
+            path_prefix: Part::Read("/".to_owned()),
+            methods: None,
+            headers: Part::default(),
+        }
+    }
+}
+
+fn default_route_deadline() -> Part<DurationText> {
+    duration(Route::DEFAULT_DEADLINE)
+}
+
+fn default_max_attempts() -> Part<u32> {
+    Part::Read(Route::DEFAULT_MAX_ATTEMPTS)
+}
+
+fn empty_config() -> Value {
+    Value::Object(Map::new())
+}

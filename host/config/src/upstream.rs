@@ -1,0 +1,60 @@
+//! The validated upstreams: where a service is, and how it is spoken to.
+
+use std::time::Duration;
+
+/// A service behind the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// At least one, all different.
+    pub endpoints: Vec<Endpoint>,
+    /// How long its steps may take.
+    pub timeouts: Timeouts,
+    /// Unused connections that are kept for each worker and endpoint: 0 to 10,000, default 64.
+    pub max_idle_connections: usize,
+}
+
+impl Upstream {
+    /// Enough for a worker with 64 requests in flight to one endpoint not to reconnect.
+    pub const DEFAULT_MAX_IDLE_CONNECTIONS: usize = 64;
+}
+
+/// One address of an upstream, spoken to in plain HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// A DNS name in lower case or an IP address; IPv6 without brackets.
+    pub host: String,
+    /// 1 to 65535; 80 when the file names none.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// `host:port`, with brackets around IPv6: for a URI, a `Host` field or a metric's label.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// How long the steps towards an upstream may take. Each is 1 ms to 1 hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the connection stands, default 1 s.
+    pub connect: Duration,
+    /// From the start of an attempt to the head of its response, default 15 s.
+    pub attempt: Duration,
+    /// How long a pooled connection may stay unused, default 60 s.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            attempt: Duration::from_secs(15),
+            idle: Duration::from_mins(1),
+        }
+    }
+}
