@@ -20,6 +20,7 @@ use portcullis::policy::chain::{self, RequestOutcome};
 use portcullis::policy::loader::PolicyLoader;
 use portcullis::snapshot::{Foundations, Snapshot};
 use portcullis::telemetry::metrics::Metrics;
+use portcullis::upstream::registry::UpstreamRegistry;
 use portcullis::wasm::engine::Engines;
 use portcullis::worker::{Shared, Worker};
 
@@ -165,6 +166,7 @@ routes:
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
         metrics: metrics.clone(),
+        upstreams: UpstreamRegistry::default(),
         workers: 1,
     };
     let snapshot = Snapshot::build(&config, 1, &foundations)

@@ -17,6 +17,8 @@ use crate::listener;
 use crate::policy::loader::PolicyLoader;
 use crate::snapshot::{Foundations, Snapshot};
 use crate::telemetry::metrics::{self, MetricsError};
+use crate::upstream::live_upstream::UpstreamStatus;
+use crate::upstream::registry::UpstreamRegistry;
 use crate::wasm::engine::Engines;
 use crate::worker::{Shared, Worker};
 
@@ -98,7 +100,7 @@ pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, St
     let readiness = Readiness::default();
     let metrics_address = start_metrics(config, &foundations, &readiness).await?;
     foundations.metrics.revision(snapshot.revision);
-    foundations.kv.settle(&snapshot.kv_quotas);
+    settle(&snapshot, &foundations);
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
         metrics: foundations.metrics.clone(),
@@ -148,7 +150,7 @@ impl Running {
         let revision = self.shared.snapshot.load().revision + 1;
         match Snapshot::build(config, revision, &self.foundations).await {
             Ok(snapshot) => {
-                self.foundations.kv.settle(&snapshot.kv_quotas);
+                settle(&snapshot, &self.foundations);
                 self.shared.snapshot.store(Arc::new(snapshot));
                 self.foundations.metrics.revision(revision);
                 self.foundations.metrics.reload("ok");
@@ -159,6 +161,11 @@ impl Running {
                 Err(problems)
             }
         }
+    }
+
+    /// Upstreams and their endpoints at this moment, in the order of their names.
+    pub fn upstreams(&self) -> Vec<UpstreamStatus> {
+        self.foundations.upstreams.status()
     }
 
     /// Adds the problems of policies to those of a config that could not be parsed for a reload.
@@ -185,11 +192,19 @@ impl Running {
     }
 }
 
+/// What outlives snapshots is made fit for this one, which is about to serve.
+fn settle(snapshot: &Snapshot, foundations: &Foundations) {
+    foundations.kv.settle(&snapshot.kv_quotas);
+    let upstreams = snapshot.upstreams.iter().map(|upstream| &upstream.live);
+    foundations.upstreams.settle(upstreams);
+}
+
 fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, StartError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     Ok(Foundations {
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
+        upstreams: UpstreamRegistry::default(),
         metrics: Arc::new(metrics::Metrics::start()?),
         workers: config.workers.unwrap_or(cores),
     })

@@ -18,6 +18,7 @@ use crate::route::matcher::Matcher;
 use crate::route::{Rewrite, Route};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;
+use crate::upstream::registry::UpstreamRegistry;
 
 /// What serves requests; immutable.
 pub struct Snapshot {
@@ -43,6 +44,8 @@ pub struct Foundations {
     pub kv: KvSpaces,
     /// The process' metrics.
     pub metrics: Arc<Metrics>,
+    /// What is known of upstreams.
+    pub upstreams: UpstreamRegistry,
     /// Number of workers.
     pub workers: usize,
 }
@@ -63,7 +66,7 @@ impl Snapshot {
         let upstreams: Vec<Upstream> = config
             .upstreams
             .iter()
-            .map(|(name, upstream)| build_upstream(name, upstream, &foundations.metrics))
+            .map(|(name, upstream)| build_upstream(name, upstream, foundations))
             .collect();
         let mut policy_uses = 0;
         let mut routes = Vec::new();
@@ -175,20 +178,19 @@ impl Site<'_> {
             deadline: route.deadline,
             max_attempts: route.max_attempts,
             retry_non_idempotent: route.retry_non_idempotent,
+            replay_buffer: route.replay_buffer,
             chain,
         }
     }
 }
 
-fn build_upstream(name: &str, config: &UpstreamConfig, metrics: &Metrics) -> Upstream {
+fn build_upstream(name: &str, config: &UpstreamConfig, foundations: &Foundations) -> Upstream {
     Upstream {
         name: name.into(),
-        endpoints: config.endpoints.clone(),
+        live: foundations.upstreams.prepare(name, config),
         connect_timeout: config.timeouts.connect,
         attempt_timeout: config.timeouts.attempt,
-        idle_timeout: config.timeouts.idle,
-        max_idle_connections: config.max_idle_connections,
-        answered: metrics.bind_attempts(name),
+        answered: foundations.metrics.bind_attempts(name),
     }
 }
 

@@ -3,7 +3,6 @@
 //! The only things that workers share are immutable (a snapshot) or made for it (kv, counters).
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +11,7 @@ use arc_swap::ArcSwap;
 
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::{Metrics, RouteSlots};
-use crate::upstream::connection::EndpointPool;
-use crate::upstream::{Upstream, UpstreamPools};
+use crate::upstream::pools::UpstreamPools;
 use crate::wasm::sandbox::SandboxPool;
 
 /// How often connections that have been idle too long are looked for.
@@ -32,7 +30,6 @@ pub struct Worker {
     number: usize,
     shared: Arc<Shared>,
     current: RefCell<Rc<Revision>>,
-    pools: RefCell<HashMap<String, Rc<EndpointPool>>>,
     id_prefix: u64,
     next_id: Cell<u64>,
 }
@@ -58,18 +55,11 @@ pub struct Revision {
 impl Worker {
     /// A worker that serves the present snapshot.
     pub fn new(number: usize, shared: Arc<Shared>) -> Self {
-        let pools = RefCell::default();
-        let first = Rc::new(revision(
-            number,
-            &shared,
-            shared.snapshot.load_full(),
-            &pools,
-        ));
+        let first = Rc::new(revision(number, &shared, shared.snapshot.load_full(), None));
         Self {
             number,
             current: RefCell::new(first),
             shared,
-            pools,
             id_prefix: rand::random(),
             next_id: Cell::new(0),
         }
@@ -79,7 +69,8 @@ impl Worker {
     pub fn revision(&self) -> Rc<Revision> {
         let latest = self.shared.snapshot.load();
         if !Arc::ptr_eq(&latest, &self.current.borrow().snapshot) {
-            let next = revision(self.number, &self.shared, Arc::clone(&latest), &self.pools);
+            let last = self.current.borrow().clone();
+            let next = revision(self.number, &self.shared, Arc::clone(&latest), Some(&last));
             *self.current.borrow_mut() = Rc::new(next);
         }
         self.current.borrow().clone()
@@ -104,9 +95,10 @@ impl Worker {
             // Also lets go of a revision that no request has replaced.
             let revision = self.revision();
             revision.sandboxes.iter().for_each(SandboxPool::close_idle);
-            for pool in self.pools.borrow().values() {
-                pool.close_idle();
-            }
+            revision
+                .upstreams
+                .iter()
+                .for_each(UpstreamPools::close_idle);
         }
     }
 }
@@ -115,19 +107,17 @@ fn revision(
     worker: usize,
     shared: &Shared,
     snapshot: Arc<Snapshot>,
-    pools: &RefCell<HashMap<String, Rc<EndpointPool>>>,
+    last: Option<&Revision>,
 ) -> Revision {
-    let mut kept = pools.borrow_mut();
-    let mut next = HashMap::new();
-    let upstreams = snapshot
-        .upstreams
-        .iter()
-        .map(|upstream| upstream_pools(upstream, worker, &mut kept, &mut next))
-        .collect();
-    // What no upstream names any more is dropped, and closes when its last exchange has ended.
-    *kept = next;
+    // What no upstream names any more is dropped with the last revision, and closes when its last
+    // exchange has ended.
+    let upstreams = snapshot.upstreams.iter().map(|upstream| {
+        let mut known = last.into_iter().flat_map(|last| &last.upstreams);
+        let same = known.find(|pools| pools.name() == &*upstream.name);
+        UpstreamPools::new(upstream.live.clone(), worker, same)
+    });
     Revision {
-        upstreams,
+        upstreams: upstreams.collect(),
         sandboxes: (0..snapshot.policy_uses)
             .map(|_| SandboxPool::default())
             .collect(),
@@ -141,27 +131,4 @@ fn revision(
         worker,
         snapshot,
     }
-}
-
-/// Pools of one upstream, taken over from the last revision where nothing about them changed.
-fn upstream_pools(
-    upstream: &Upstream,
-    worker: usize,
-    kept: &mut HashMap<String, Rc<EndpointPool>>,
-    next: &mut HashMap<String, Rc<EndpointPool>>,
-) -> UpstreamPools {
-    let (max_idle, idle_timeout) = (upstream.max_idle_connections, upstream.idle_timeout);
-    let endpoints = upstream.endpoints.iter().map(|endpoint| {
-        let key = format!(
-            "{} {} {max_idle} {idle_timeout:?}",
-            upstream.name,
-            endpoint.authority()
-        );
-        let pool = kept.remove(&key).unwrap_or_else(|| {
-            Rc::new(EndpointPool::new(endpoint.clone(), max_idle, idle_timeout))
-        });
-        next.insert(key, pool.clone());
-        pool
-    });
-    UpstreamPools::new(endpoints.collect(), worker)
 }

@@ -1,6 +1,7 @@
 //! The file format, as serde and schemars see it: its keys, defaults and descriptions. The JSON Schema
 //! that is made of these types refuses unknown keys; what serde does with them does not matter.
 
+mod balancing;
 mod listener;
 mod policy;
 mod route;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use balancing::{EndpointFile, HashFile, LoadBalancingFile};
 pub(crate) use listener::ListenerFile;
 pub(crate) use policy::{GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile};
 pub(crate) use route::{MatchFile, PolicyUseFile, RewriteFile, RouteFile};

@@ -6,6 +6,7 @@
 //! [`Sound`] of a config with problems.
 
 mod address;
+mod balancing;
 mod error;
 mod file;
 mod listener;
@@ -27,6 +28,7 @@ mod upstream;
 mod validate;
 mod wording;
 
+pub use balancing::{HashKey, LoadBalancing, WeightedEndpoint};
 pub use error::{ConfigErrors, Problem};
 pub use listener::Listener;
 pub use model::{Config, Metrics, RedisBinding};

@@ -25,6 +25,9 @@ pub struct Route {
     pub max_attempts: u32,
     /// Whether a request whose method is not idempotent may be sent again. Default no.
     pub retry_non_idempotent: bool,
+    /// Bytes of a request's body that are kept so that it can be sent again; a longer one is sent once:
+    /// 0 to 16 MiB, default 64 KiB.
+    pub replay_buffer: usize,
     /// The chain: asked first to last on the request, last to first on the response.
     pub policies: Vec<PolicyUse>,
 }
@@ -34,6 +37,8 @@ impl Route {
     pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(15);
     /// Of [`Route::max_attempts`].
     pub const DEFAULT_MAX_ATTEMPTS: u32 = 5;
+    /// Of [`Route::replay_buffer`]: as much as nginx and Envoy keep of a small request.
+    pub const DEFAULT_REPLAY_BUFFER: u64 = 64 << 10;
 }
 
 /// What a request must have for a route to take it: all of this.

@@ -1,5 +1,6 @@
 //! The crate from text to model, and from text to problems.
 
+mod balancing;
 mod files;
 mod model;
 mod problems;

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
+use crate::balancing::{LoadBalancing, WeightedEndpoint};
+
 /// A service behind the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// At least one, all different.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<WeightedEndpoint>,
+    /// How an endpoint is chosen for a request.
+    pub load_balancing: LoadBalancing,
+    /// How long the share of a new or recovered endpoint grows until it is whole: 0 (off, the default)
+    /// to 1 hour. Not for hashing, where a share that grows would move keys twice.
+    pub warm_up: Duration,
     /// How long its steps may take.
     pub timeouts: Timeouts,
     /// Unused connections that are kept for each worker and endpoint: 0 to 10,000, default 64.
@@ -14,6 +21,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// Of [`Upstream::warm_up`].
+    pub const DEFAULT_WARM_UP: Duration = Duration::ZERO;
     /// Enough for a worker with 64 requests in flight to one endpoint not to reconnect.
     pub const DEFAULT_MAX_IDLE_CONNECTIONS: usize = 64;
 }

@@ -1,5 +1,6 @@
 //! File → model: everything that the schema cannot say. Collects every problem instead of stopping.
 
+mod balancing;
 mod checks;
 mod listeners;
 mod matches;

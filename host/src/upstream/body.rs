@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::{EndpointPool, Sender};
+use super::permit::Permit;
 use super::replay_body::ReplayBody;
 use crate::client_body::ClientBody;
 
@@ -70,6 +71,7 @@ impl Body for RequestBody {
 pub struct UpstreamBody {
     incoming: Incoming,
     lease: Option<(Sender, Rc<EndpointPool>)>,
+    permit: Option<Permit>,
 }
 
 impl UpstreamBody {
@@ -78,9 +80,16 @@ impl UpstreamBody {
         let mut body = Self {
             incoming,
             lease: Some((sender, pool)),
+            permit: None,
         };
         body.give_back_at_end();
         body
+    }
+
+    /// Holds the request's permit until the body is dropped.
+    pub(super) fn with(mut self, permit: Permit) -> Self {
+        self.permit = Some(permit);
+        self
     }
 
     /// Reads in the background what is left of an answer that nobody wants, if it is little, so that

@@ -13,6 +13,7 @@ use portcullis_config::Endpoint;
 use tokio::net::TcpStream;
 
 use super::body::RequestBody;
+use super::endpoint_state::EndpointState;
 use crate::policy::verdict::Failure;
 
 /// Sends requests over one connection, one after another.
@@ -29,6 +30,8 @@ pub struct EndpointPool {
     pub endpoint: Endpoint,
     /// The endpoint as metrics, logs and policies name it.
     pub authority: Arc<str>,
+    /// What the process knows of the endpoint.
+    pub state: Arc<EndpointState>,
     idle: RefCell<Vec<Idle>>,
     max_idle: usize,
     idle_timeout: Duration,
@@ -50,11 +53,17 @@ pub struct ConnectError {
 
 impl EndpointPool {
     /// No connections yet.
-    pub fn new(endpoint: Endpoint, max_idle: usize, idle_timeout: Duration) -> Self {
+    pub fn new(
+        endpoint: Endpoint,
+        state: Arc<EndpointState>,
+        max_idle: usize,
+        idle_timeout: Duration,
+    ) -> Self {
         let authority = endpoint.authority().into();
         Self {
             endpoint,
             authority,
+            state,
             idle: RefCell::default(),
             max_idle,
             idle_timeout,

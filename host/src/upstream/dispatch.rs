@@ -3,34 +3,21 @@
 //! A policy may ask for another attempt; it gets one only if the request can be sent again
 //! without harm, the route's number of attempts is not used up and the deadline leaves time.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri, Version};
-
-use super::attempt::{self, AttemptError};
-use super::body::{RequestBody, UpstreamBody};
-use super::replay_body::ReplaySource;
-use super::{Upstream, UpstreamPools};
+use super::Upstream;
+use super::attempt::AttemptError;
+use super::attempts::{Attempts, Outcome, is_idempotent};
+use super::body::UpstreamBody;
+use super::body_source::BodySource;
 use crate::client_body::ClientBody;
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
 use crate::forwarding;
 use crate::policy::chain;
-use crate::policy::verdict::{Attempt, AttemptVerdict, EndpointChoice, Failure, RetryPlan};
+use crate::policy::verdict::{Attempt, AttemptVerdict, Failure, RetryPlan};
 use crate::wasm::Phase;
 use crate::worker::Revision;
-
-/// The body of a request, as far as attempts are concerned.
-enum Body {
-    Empty,
-    Once(Option<ClientBody>),
-    Replay(ReplaySource),
-}
-
-/// What an attempt has brought.
-type Outcome = Result<Response<UpstreamBody>, AttemptError>;
 
 /// Sends the request to the route's upstream. The response's head is in the exchange, its body is
 /// returned.
@@ -49,8 +36,9 @@ pub async fn dispatch(
         return (exchange, Err(GatewayError::TargetTooLong));
     };
     // Also without a policy: a connection that the endpoint closes just now is no reason to fail.
-    let body = Body::new(body, asked || is_idempotent(&exchange.request.method));
-    let mut attempts = Attempts::new(revision, route.upstream, target, body);
+    let again = asked || is_idempotent(&exchange.request.method);
+    let body = BodySource::new(body, if again { route.replay_buffer } else { 0 });
+    let mut attempts = Attempts::new(revision, &exchange, target, body);
     loop {
         let (last, outcome) = attempts.next(&exchange).await;
         let answer = take_head(&mut exchange, outcome);
@@ -64,184 +52,6 @@ pub async fn dispatch(
             Ok(Some(plan)) => attempts.prepare(plan, &last, &mut exchange, answer).await,
             Ok(None) => return deliver(upstream, exchange, answer),
             Err(error) => return (exchange, Err(error)),
-        }
-    }
-}
-
-/// The attempts of one exchange: what the next one must know of the last.
-struct Attempts<'a> {
-    revision: &'a Revision,
-    upstream: &'a Upstream,
-    pools: &'a UpstreamPools,
-    target: PathAndQuery,
-    body: Body,
-    number: u32,
-    last_endpoint: Option<usize>,
-    plan: RetryPlan,
-}
-
-impl<'a> Attempts<'a> {
-    fn new(revision: &'a Revision, upstream: usize, target: PathAndQuery, body: Body) -> Self {
-        let plan = RetryPlan {
-            delay: Duration::ZERO,
-            endpoint: EndpointChoice::Any,
-            timeout: None,
-        };
-        Self {
-            revision,
-            upstream: &revision.snapshot.upstreams[upstream],
-            pools: &revision.upstreams[upstream],
-            target,
-            body,
-            number: 0,
-            last_endpoint: None,
-            plan,
-        }
-    }
-
-    /// Makes the next attempt: what came of it, and the facts that policies decide by.
-    async fn next(&mut self, exchange: &Exchange) -> (Attempt, Outcome) {
-        let started = Instant::now();
-        self.number += 1;
-        let Some((index, pool)) = self.pools.pick(self.plan.endpoint, self.last_endpoint) else {
-            let outcome = Err(AttemptError::no_endpoint());
-            return (self.facts(exchange, "".into(), started, &outcome), outcome);
-        };
-        self.last_endpoint = Some(index);
-        // One instant for both sends, should there be two.
-        let deadline = tokio::time::Instant::now() + self.timeout(exchange);
-        let outcome = attempt_once(exchange, &self.target, &mut self.body, |request| {
-            attempt::send(pool, request, self.upstream.connect_timeout, deadline)
-        })
-        .await;
-        count(self.revision, self.upstream, &outcome);
-        let facts = self.facts(exchange, pool.authority.clone(), started, &outcome);
-        (facts, outcome)
-    }
-
-    /// Waits as planned; of the answer that is not wanted only the connection is kept.
-    async fn prepare(
-        &mut self,
-        plan: RetryPlan,
-        last: &Attempt,
-        exchange: &mut Exchange,
-        unwanted: Result<UpstreamBody, AttemptError>,
-    ) {
-        let metrics = &self.revision.metrics;
-        metrics.retry(&self.upstream.name, reason(exchange, last));
-        exchange.response = None;
-        if let Ok(body) = unwanted {
-            body.discard();
-        }
-        tokio::time::sleep(plan.delay).await;
-        self.plan = plan;
-    }
-
-    fn timeout(&self, exchange: &Exchange) -> Duration {
-        let planned = self.plan.timeout.unwrap_or(Duration::MAX);
-        let remaining = exchange.remaining(Instant::now());
-        self.upstream.attempt_timeout.min(planned).min(remaining)
-    }
-
-    fn facts(
-        &self,
-        exchange: &Exchange,
-        endpoint: Arc<str>,
-        started: Instant,
-        outcome: &Outcome,
-    ) -> Attempt {
-        let now = Instant::now();
-        let failed = outcome.as_ref().err();
-        Attempt {
-            number: self.number,
-            upstream: self.upstream.name.clone(),
-            endpoint,
-            elapsed: now - started,
-            total: now - exchange.started,
-            remaining: exchange.remaining(now),
-            sent: failed.is_none_or(|error| error.sent),
-            idempotent: exchange.route.retry_non_idempotent
-                || is_idempotent(&exchange.request.method),
-            replayable: self.body.is_replayable(),
-            failure: failed.map(|error| error.failure),
-        }
-    }
-}
-
-impl Body {
-    fn new(body: ClientBody, again: bool) -> Self {
-        if http_body::Body::is_end_stream(&body) {
-            Body::Empty
-        } else if again {
-            Body::Replay(ReplaySource::new(body))
-        } else {
-            Body::Once(Some(body))
-        }
-    }
-
-    fn for_attempt(&mut self) -> RequestBody {
-        match self {
-            Body::Empty => RequestBody::Empty,
-            Body::Once(body) => body.take().map_or(RequestBody::Empty, RequestBody::Stream),
-            Body::Replay(source) => RequestBody::Replay(source.next_attempt()),
-        }
-    }
-
-    fn is_replayable(&self) -> bool {
-        match self {
-            Body::Empty => true,
-            Body::Once(body) => body.is_some(),
-            Body::Replay(source) => source.is_replayable(),
-        }
-    }
-}
-
-/// One attempt; a second one at once where the endpoint had closed an idle connection just as the
-/// request came, and sending it again can do no harm.
-async fn attempt_once<F>(
-    exchange: &Exchange,
-    target: &PathAndQuery,
-    body: &mut Body,
-    send: impl Fn(Request<RequestBody>) -> F,
-) -> Outcome
-where
-    F: Future<Output = Outcome>,
-{
-    let outcome = send(request(exchange, target, body.for_attempt())).await;
-    let again = outcome.as_ref().is_err_and(|error| {
-        let closed_while_idle = error.reused && error.failure == Failure::Reset;
-        closed_while_idle && is_idempotent(&exchange.request.method) && body.is_replayable()
-    });
-    if again {
-        send(request(exchange, target, body.for_attempt())).await
-    } else {
-        outcome
-    }
-}
-
-fn request(exchange: &Exchange, target: &PathAndQuery, body: RequestBody) -> Request<RequestBody> {
-    let has_body = !http_body::Body::is_end_stream(&body);
-    let mut request = Request::new(body);
-    *request.method_mut() = exchange.request.method.clone();
-    *request.uri_mut() = Uri::from(target.clone());
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = forwarding::upstream_fields(exchange, has_body);
-    request
-}
-
-fn count(revision: &Revision, upstream: &Upstream, outcome: &Outcome) {
-    match outcome {
-        Ok(response) => upstream.answered.answered(response.status()),
-        Err(error) => {
-            revision
-                .metrics
-                .attempt_failed(&upstream.name, error.failure.name());
-            tracing::debug!(
-                upstream = &*upstream.name,
-                failure = error.failure.name(),
-                "attempt failed: {}",
-                error.detail
-            );
         }
     }
 }
@@ -298,20 +108,4 @@ fn unreachable(upstream: &Upstream, failure: Failure, detail: String) -> Gateway
         failure,
         detail,
     }
-}
-
-fn reason(exchange: &Exchange, facts: &Attempt) -> String {
-    match (&exchange.response, facts.failure) {
-        (Some(response), _) => response.status.as_u16().to_string(),
-        (None, Some(failure)) => failure.name().to_owned(),
-        (None, None) => "none".to_owned(),
-    }
-}
-
-/// RFC 9110 §9.2.2.
-fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    )
 }

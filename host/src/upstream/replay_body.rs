@@ -15,10 +15,6 @@ use http_body::{Body, Frame, SizeHint};
 use super::body::BodyError;
 use crate::client_body::ClientBody;
 
-/// Larger bodies are sent once. As much as nginx and Envoy keep of a small request; costs memory
-/// for bodies on routes with a policy that decides on attempts, and of idempotent methods.
-const MAX_REPLAY_BYTES: usize = 64 << 10;
-
 /// The body of one request, from which each attempt takes its own reading.
 pub struct ReplaySource {
     shared: Rc<RefCell<Shared>>,
@@ -36,6 +32,8 @@ struct Shared {
     incoming: ClientBody,
     chunks: Vec<Bytes>,
     bytes: usize,
+    /// Larger bodies are sent once.
+    max_bytes: usize,
     overflowed: bool,
     ended: bool,
     attempt: u32,
@@ -49,12 +47,13 @@ struct Shared {
 struct Superseded;
 
 impl ReplaySource {
-    /// Nothing has been read yet.
-    pub fn new(incoming: ClientBody) -> Self {
+    /// Nothing has been read yet; a body of more than `max_bytes` will not be kept.
+    pub fn new(incoming: ClientBody, max_bytes: usize) -> Self {
         let shared = Shared {
             incoming,
             chunks: Vec::new(),
             bytes: 0,
+            max_bytes,
             overflowed: false,
             ended: false,
             attempt: 0,
@@ -155,7 +154,7 @@ impl Body for ReplayBody {
 impl Shared {
     fn keep(&mut self, data: &Bytes) {
         self.bytes += data.len();
-        if self.bytes > MAX_REPLAY_BYTES {
+        if self.bytes > self.max_bytes {
             self.overflowed = true;
             self.chunks.clear();
         } else if !self.overflowed {

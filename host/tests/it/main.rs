@@ -5,6 +5,7 @@
     reason = "this is test code; clippy knows only functions marked as tests"
 )]
 
+mod balancing;
 mod bodies;
 mod cli;
 mod connections;

@@ -129,6 +129,26 @@ async fn a_body_beyond_64_kib_is_sent_once() {
 }
 
 #[tokio::test]
+async fn the_route_says_how_much_of_a_body_is_kept() {
+    let upstream = MockService::start().await;
+    for (buffer, bytes, attempts) in [
+        ("0B", 1, 1),
+        ("100B", 100, 3),
+        ("100B", 101, 1),
+        ("1MiB", 1 << 20, 3),
+    ] {
+        upstream.reset();
+        let route = format!("replay_buffer: {buffer},");
+        let gateway = gateway_to(&upstream.url(), &route, FAST).await;
+        let mut client = gateway.client().await;
+        let body = "x".repeat(bytes);
+        let answer = client.send(Method::PUT, "/fail/9", &[], &body).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(upstream.requests().len(), attempts, "{buffer} {bytes}");
+    }
+}
+
+#[tokio::test]
 async fn an_attempt_that_broke_off_the_body_is_repeated_with_all_of_it() {
     let upstream = MockService::start().await;
     upstream.script("/put", vec![Step::CloseAtHead, Step::Echo]);

@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portcullis::server::{self, Running};
+use portcullis::upstream::live_upstream::UpstreamStatus;
 use portcullis::wasm::engine::Engines;
 use tokio::net::TcpStream;
 
@@ -133,6 +134,11 @@ impl TestGateway {
         let config = portcullis_config::parse(&text, Path::new("test.yaml"))
             .unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         self.running.reload(&config).await
+    }
+
+    /// Upstreams and their endpoints at this moment.
+    pub(crate) fn upstreams(&self) -> Vec<UpstreamStatus> {
+        self.running.upstreams()
     }
 
     /// A GET on a connection of its own.

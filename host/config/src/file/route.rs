@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::duration;
 use crate::part::{Name, Part};
 use crate::route::{OnFailure, Route};
-use crate::units::DurationText;
+use crate::units::{DurationText, SizeText};
 
 /// Requests of one kind, their upstream and their policies.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -35,6 +35,9 @@ pub(crate) struct RouteFile {
     /// Whether a request whose method is not idempotent may be sent again.
     #[serde(default)]
     pub(crate) retry_non_idempotent: Part<bool>,
+    /// How much of a request's body is kept so that it can be sent again: 0B to 16MiB.
+    #[serde(default = "default_replay_buffer")]
+    pub(crate) replay_buffer: Part<SizeText>,
     /// Asked first to last on the request, last to first on the response.
     #[serde(default)]
     pub(crate) policies: Part<Vec<Part<PolicyUseFile>>>,
@@ -105,6 +108,10 @@ fn default_route_deadline() -> Part<DurationText> {
 
 fn default_max_attempts() -> Part<u32> {
     Part::Read(Route::DEFAULT_MAX_ATTEMPTS)
+}
+
+fn default_replay_buffer() -> Part<SizeText> {
+    Part::Read(SizeText(Route::DEFAULT_REPLAY_BUFFER))
 }
 
 fn empty_config() -> Value {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::duration;
+use super::{EndpointFile, LoadBalancingFile, duration};
 use crate::part::Part;
 use crate::units::DurationText;
 use crate::upstream::{Timeouts, Upstream};
@@ -12,9 +12,15 @@ use crate::upstream::{Timeouts, Upstream};
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "Upstream")]
 pub(crate) struct UpstreamFile {
-    /// Its addresses, http://host:port.
-    #[schemars(length(min = 1), inner(regex(pattern = "^http://[^/?#@]+/?$")))]
-    pub(crate) endpoints: Part<Vec<Part<String>>>,
+    /// Its addresses, http://host:port, or { url, weight } for one with more of the requests.
+    #[schemars(length(min = 1))]
+    pub(crate) endpoints: Part<Vec<Part<EndpointFile>>>,
+    /// How an endpoint is chosen for a request.
+    #[serde(default)]
+    pub(crate) load_balancing: Part<LoadBalancingFile>,
+    /// How long a new or recovered endpoint's share grows until it is whole: 0s to 1h.
+    #[serde(default = "default_warm_up")]
+    pub(crate) warm_up: Part<DurationText>,
     /// How long its steps may take: 1ms to 1h each.
     #[serde(default)]
     pub(crate) timeouts: Part<TimeoutsFile>,
@@ -46,6 +52,10 @@ impl Default for TimeoutsFile {
             idle: duration(timeouts.idle),
         }
     }
+}
+
+fn default_warm_up() -> Part<DurationText> {
+    duration(Upstream::DEFAULT_WARM_UP)
 }
 
 fn default_max_idle_connections() -> Part<usize> {

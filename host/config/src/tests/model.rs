@@ -43,10 +43,15 @@ fn the_sample_becomes_the_model() {
 
 fn upstream() -> Upstream {
     Upstream {
-        endpoints: vec![Endpoint {
-            host: "127.0.0.1".to_owned(),
-            port: 8001,
+        endpoints: vec![WeightedEndpoint {
+            endpoint: Endpoint {
+                host: "127.0.0.1".to_owned(),
+                port: 8001,
+            },
+            weight: 1,
         }],
+        load_balancing: LoadBalancing::RoundRobin,
+        warm_up: Duration::ZERO,
         timeouts: Timeouts {
             connect: Duration::from_secs(2),
             attempt: Duration::from_secs(5),
@@ -97,6 +102,7 @@ fn route() -> Route {
         deadline: Duration::from_secs(10),
         max_attempts: 3,
         retry_non_idempotent: true,
+        replay_buffer: 64 << 10,
         policies: vec![PolicyUse {
             policy: "rate-limit".to_owned(),
             on_failure: OnFailure::Closed,
@@ -122,7 +128,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.drain_timeout, Duration::from_secs(10));
     assert_eq!(config.redis["main"].deadline, Duration::from_millis(5));
     let api = &config.upstreams["api"];
-    assert_eq!(api.endpoints[0].authority(), "api.internal:80");
+    assert_eq!(api.endpoints[0].endpoint.authority(), "api.internal:80");
     assert_eq!(
         (api.timeouts, api.max_idle_connections),
         (Timeouts::default(), 64)

@@ -10,8 +10,8 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     ),
     (
         "    max_idle_connections: 8",
-        "    health_check: {}",
-        "12: upstreams.mock-service.health_check: unknown key; known: endpoints, max_idle_connections, timeouts",
+        "    unknown: {}",
+        "12: upstreams.mock-service.unknown: unknown key; known: endpoints, load_balancing, max_idle_connections, timeouts, warm_up",
     ),
     (
         "metrics: {} }",

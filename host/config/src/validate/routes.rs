@@ -57,6 +57,7 @@ fn route(
     let deadline = checks.duration(&at("deadline"), file.deadline, MILLISECOND, HOUR);
     let max_attempts = checks.read(&at("max_attempts"), file.max_attempts);
     let retry_non_idempotent = checks.read(&at("retry_non_idempotent"), file.retry_non_idempotent);
+    let replay_buffer = checks.size(&at("replay_buffer"), file.replay_buffer, 0, 16 << 20);
     let policies = policy_uses(&at("policies"), file.policies, names, checks);
     Some(Route {
         name: name?,
@@ -66,6 +67,7 @@ fn route(
         deadline: deadline?,
         max_attempts: max_attempts?,
         retry_non_idempotent: retry_non_idempotent?,
+        replay_buffer: usize::try_from(replay_buffer?).ok()?,
         policies: policies?,
     })
 }

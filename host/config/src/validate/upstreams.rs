@@ -1,18 +1,28 @@
 //! Upstreams: their endpoints and timeouts.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Checks, HOUR, MILLISECOND, all};
-use crate::address;
+use super::balancing::{endpoints, load_balancing};
+use super::{Checks, HOUR, MILLISECOND};
 use crate::file::{TimeoutsFile, UpstreamFile};
 use crate::part::Part;
-use crate::path::{join_index, join_key};
+use crate::path::join_key;
 use crate::units::DurationText;
-use crate::upstream::{Endpoint, Timeouts, Upstream};
+use crate::upstream::{Timeouts, Upstream};
 
 pub(super) fn upstream(path: &str, file: UpstreamFile, checks: &mut Checks) -> Option<Upstream> {
     let endpoints = endpoints(&join_key(path, "endpoints"), file.endpoints, checks);
+    let load_balancing = load_balancing(
+        &join_key(path, "load_balancing"),
+        file.load_balancing,
+        checks,
+    );
+    let warm_up = checks.duration(
+        &join_key(path, "warm_up"),
+        file.warm_up,
+        Duration::ZERO,
+        HOUR,
+    );
     let timeouts_path = join_key(path, "timeouts");
     let timeouts = checks
         .read(&timeouts_path, file.timeouts)
@@ -23,29 +33,11 @@ pub(super) fn upstream(path: &str, file: UpstreamFile, checks: &mut Checks) -> O
     );
     Some(Upstream {
         endpoints: endpoints?,
+        load_balancing: load_balancing?,
+        warm_up: warm_up?,
         timeouts: timeouts?,
         max_idle_connections: max_idle_connections?,
     })
-}
-
-fn endpoints(
-    path: &str,
-    part: Part<Vec<Part<String>>>,
-    checks: &mut Checks,
-) -> Option<Vec<Endpoint>> {
-    let parts = checks.read(path, part)?;
-    let mut first: BTreeMap<Endpoint, String> = BTreeMap::new();
-    let endpoints = parts.into_iter().enumerate().map(|(index, part)| {
-        let path = join_index(path, index);
-        let endpoint = checks.text(&path, part, address::endpoint)?;
-        if let Some(other) = first.get(&endpoint) {
-            checks.add(path, format!("the same endpoint as {other}"));
-            return None;
-        }
-        first.insert(endpoint.clone(), path);
-        Some(endpoint)
-    });
-    all(endpoints)
 }
 
 fn timeouts(path: &str, file: TimeoutsFile, checks: &mut Checks) -> Option<Timeouts> {

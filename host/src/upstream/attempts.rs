@@ -1,0 +1,220 @@
+//! The attempts of one exchange: where each goes, what comes of it, what policies are told of it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, Uri, Version};
+use portcullis_config::LoadBalancing;
+
+use super::Upstream;
+use super::attempt::{self, AttemptError};
+use super::balance::key;
+use super::body::{RequestBody, UpstreamBody};
+use super::body_source::BodySource;
+use super::connection::EndpointPool;
+use super::moment::Moment;
+use super::permit::Permit;
+use super::pools::{UpstreamPools, Wish};
+use crate::exchange::Exchange;
+use crate::forwarding;
+use crate::policy::verdict::{Attempt, EndpointChoice, Failure, RetryPlan};
+use crate::worker::Revision;
+
+/// What an attempt has brought.
+pub type Outcome = Result<Response<UpstreamBody>, AttemptError>;
+
+/// The attempts of one exchange: what the next one must know of the last.
+pub struct Attempts<'a> {
+    revision: &'a Revision,
+    upstream: &'a Upstream,
+    pools: &'a UpstreamPools,
+    target: PathAndQuery,
+    body: BodySource,
+    number: u32,
+    last_endpoint: Option<Rc<EndpointPool>>,
+    /// For hashing.
+    key: Option<u64>,
+    plan: RetryPlan,
+}
+
+impl<'a> Attempts<'a> {
+    /// None has been made yet.
+    pub fn new(
+        revision: &'a Revision,
+        exchange: &Exchange,
+        target: PathAndQuery,
+        body: BodySource,
+    ) -> Self {
+        let place = exchange.route.upstream;
+        let upstream = &revision.snapshot.upstreams[place];
+        let plan = RetryPlan {
+            delay: Duration::ZERO,
+            endpoint: EndpointChoice::Any,
+            timeout: None,
+        };
+        Self {
+            revision,
+            upstream,
+            pools: &revision.upstreams[place],
+            target,
+            body,
+            number: 0,
+            last_endpoint: None,
+            key: match &upstream.live.config.load_balancing {
+                LoadBalancing::Hash(by) => {
+                    key::hash(by, &exchange.request.headers, exchange.client.ip())
+                }
+                _ => None,
+            },
+            plan,
+        }
+    }
+
+    /// Makes the next attempt: what came of it, and the facts that policies decide by.
+    pub async fn next(&mut self, exchange: &Exchange) -> (Attempt, Outcome) {
+        let started = Instant::now();
+        self.number += 1;
+        let wish = Wish {
+            choice: self.plan.endpoint,
+            last: self.last_endpoint.as_ref(),
+            key: self.key,
+            now: Moment::at(started),
+        };
+        let Some(pool) = self.pools.pick(&wish) else {
+            let outcome = Err(AttemptError::no_endpoint());
+            return (self.facts(exchange, "".into(), started, &outcome), outcome);
+        };
+        self.last_endpoint = Some(pool.clone());
+        let outcome = self.send(exchange, &pool).await;
+        count(self.revision, self.upstream, &outcome);
+        let facts = self.facts(exchange, pool.authority.clone(), started, &outcome);
+        (facts, outcome)
+    }
+
+    async fn send(&mut self, exchange: &Exchange, pool: &Rc<EndpointPool>) -> Outcome {
+        let permit = Permit::new(pool.clone());
+        // One instant for both sends, should there be two.
+        let deadline = tokio::time::Instant::now() + self.timeout(exchange);
+        let outcome = attempt_once(exchange, &self.target, &mut self.body, |request| {
+            attempt::send(pool, request, self.upstream.connect_timeout, deadline)
+        })
+        .await;
+        outcome.map(|response| response.map(|body| body.with(permit)))
+    }
+
+    /// Waits as planned; of the answer that is not wanted only the connection is kept.
+    pub async fn prepare(
+        &mut self,
+        plan: RetryPlan,
+        last: &Attempt,
+        exchange: &mut Exchange,
+        unwanted: Result<UpstreamBody, AttemptError>,
+    ) {
+        let metrics = &self.revision.metrics;
+        metrics.retry(&self.upstream.name, reason(exchange, last));
+        exchange.response = None;
+        if let Ok(body) = unwanted {
+            body.discard();
+        }
+        tokio::time::sleep(plan.delay).await;
+        self.plan = plan;
+    }
+
+    fn timeout(&self, exchange: &Exchange) -> Duration {
+        let planned = self.plan.timeout.unwrap_or(Duration::MAX);
+        let remaining = exchange.remaining(Instant::now());
+        self.upstream.attempt_timeout.min(planned).min(remaining)
+    }
+
+    fn facts(
+        &self,
+        exchange: &Exchange,
+        endpoint: Arc<str>,
+        started: Instant,
+        outcome: &Outcome,
+    ) -> Attempt {
+        let now = Instant::now();
+        let failed = outcome.as_ref().err();
+        Attempt {
+            number: self.number,
+            upstream: self.upstream.name.clone(),
+            endpoint,
+            elapsed: now - started,
+            total: now - exchange.started,
+            remaining: exchange.remaining(now),
+            sent: failed.is_none_or(|error| error.sent),
+            idempotent: exchange.route.retry_non_idempotent
+                || is_idempotent(&exchange.request.method),
+            replayable: self.body.is_replayable(),
+            failure: failed.map(|error| error.failure),
+        }
+    }
+}
+
+/// One attempt; a second one at once where the endpoint had closed an idle connection just as the
+/// request came, and sending it again can do no harm.
+async fn attempt_once<F>(
+    exchange: &Exchange,
+    target: &PathAndQuery,
+    body: &mut BodySource,
+    send: impl Fn(Request<RequestBody>) -> F,
+) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
+    let outcome = send(request(exchange, target, body.for_attempt())).await;
+    let again = outcome.as_ref().is_err_and(|error| {
+        let closed_while_idle = error.reused && error.failure == Failure::Reset;
+        closed_while_idle && is_idempotent(&exchange.request.method) && body.is_replayable()
+    });
+    if again {
+        send(request(exchange, target, body.for_attempt())).await
+    } else {
+        outcome
+    }
+}
+
+fn request(exchange: &Exchange, target: &PathAndQuery, body: RequestBody) -> Request<RequestBody> {
+    let has_body = !http_body::Body::is_end_stream(&body);
+    let mut request = Request::new(body);
+    *request.method_mut() = exchange.request.method.clone();
+    *request.uri_mut() = Uri::from(target.clone());
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = forwarding::upstream_fields(exchange, has_body);
+    request
+}
+
+fn count(revision: &Revision, upstream: &Upstream, outcome: &Outcome) {
+    match outcome {
+        Ok(response) => upstream.answered.answered(response.status()),
+        Err(error) => {
+            revision
+                .metrics
+                .attempt_failed(&upstream.name, error.failure.name());
+            tracing::debug!(
+                upstream = &*upstream.name,
+                failure = error.failure.name(),
+                "attempt failed: {}",
+                error.detail
+            );
+        }
+    }
+}
+
+fn reason(exchange: &Exchange, facts: &Attempt) -> String {
+    match (&exchange.response, facts.failure) {
+        (Some(response), _) => response.status.as_u16().to_string(),
+        (None, Some(failure)) => failure.name().to_owned(),
+        (None, None) => "none".to_owned(),
+    }
+}
+
+/// RFC 9110 §9.2.2.
+pub fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
