@@ -178,6 +178,7 @@ routes:
         Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
+            permits: Arc::default(),
         }),
     ))
 }

@@ -1,8 +1,11 @@
 //! The peer of a client's connection.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use http::header::HeaderValue;
+
+use crate::listener::pulse::Pulse;
 
 /// The peer of a connection, in the forms that requests need.
 pub struct Client {
@@ -12,6 +15,8 @@ pub struct Client {
     pub forwarded_for: HeaderValue,
     /// `https` when the connection is TLS, else `http`.
     pub scheme: &'static str,
+    /// What its connection is doing.
+    pub pulse: Rc<Pulse>,
 }
 
 impl Client {
@@ -25,6 +30,7 @@ impl Client {
             address,
             forwarded_for,
             scheme,
+            pulse: Rc::default(),
         }
     }
 }

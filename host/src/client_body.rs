@@ -1,26 +1,272 @@
-//! The body of a request as it comes from the client.
+//! The body of a request as it comes from the client, within its bounds: size, pace, and the end of
+//! the exchange.
+//!
+//! The upstream's connection reads it, on its own time; the exchange keeps a [`BodyWatch`] by which it
+//! learns what went wrong, and by which the client's connection gets free.
 
+use std::cell::RefCell;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use portcullis_config::ClientTimeouts;
+use tokio::time::Instant;
+
+use crate::error::GatewayError;
+use crate::lazy_timer::LazyTimer;
+use crate::listener::pulse::Pulse;
 
 /// The client's body could not be read to its end: not the upstream's fault.
 #[derive(Debug, thiserror::Error)]
-#[error("the client's body ended early: {0}")]
-pub struct ClientBodyError(#[source] pub hyper::Error);
+pub enum ClientBodyError {
+    /// The connection broke, or its bytes were no body.
+    #[error("the client's body ended early: {0}")]
+    Broken(#[source] hyper::Error),
+    /// It has more bytes than the route takes.
+    #[error("the client's body is too large")]
+    TooLarge,
+    /// Nothing came for `timeouts.body_idle`.
+    #[error("the client's body came too slowly")]
+    Idle,
+    /// The exchange has ended without it.
+    #[error("the rest of the client's body is not wanted any more")]
+    Unwanted,
+}
 
 /// Passed on as it comes.
-pub struct ClientBody {
-    incoming: Incoming,
+pub enum ClientBody {
+    /// There is none.
+    Empty,
+    /// It has bytes, or may have.
+    Open(OpenBody),
+}
+
+/// A body that is not known to be empty.
+pub struct OpenBody(Rc<RefCell<Shared>>);
+
+/// What the exchange keeps of a body while the upstream's connection reads it.
+#[derive(Default)]
+pub struct BodyWatch(Option<Rc<RefCell<Shared>>>);
+
+/// What a body may take.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyBounds {
+    /// In bytes.
+    pub size: u64,
+    /// From one part to the next.
+    pub idle: Duration,
+}
+
+struct Shared {
+    /// `None` once it has been given up.
+    incoming: Option<Incoming>,
+    pulse: Rc<Pulse>,
+    left: u64,
+    idle: Duration,
+    timer: LazyTimer,
+    /// Since when the next part has been waited for.
+    waits: Option<Instant>,
+    /// Who waits.
+    reader: Option<Waker>,
+    answered: bool,
+    ended: bool,
+    fault: Option<BodyFault>,
+}
+
+/// Which bound a body has broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFault {
+    /// `limits.body`.
+    TooLarge,
+    /// `timeouts.body_idle`.
+    Idle,
 }
 
 impl ClientBody {
-    /// The body that comes over the client's connection.
-    pub fn new(incoming: Incoming) -> Self {
-        Self { incoming }
+    /// The body that comes over that connection; without bounds so far, and not read.
+    pub fn new(incoming: Incoming, pulse: &Rc<Pulse>) -> Self {
+        if incoming.is_end_stream() {
+            return Self::Empty;
+        }
+        pulse.begin_body();
+        Self::Open(OpenBody(Rc::new(RefCell::new(Shared {
+            incoming: Some(incoming),
+            pulse: pulse.clone(),
+            left: u64::MAX,
+            idle: ClientTimeouts::default().body_idle,
+            timer: LazyTimer::default(),
+            waits: None,
+            reader: None,
+            answered: false,
+            ended: false,
+            fault: None,
+        }))))
+    }
+
+    /// Sets its bounds. One that says by itself that it is too large breaks them at once, unread.
+    pub fn bound(&self, bounds: BodyBounds) -> BodyWatch {
+        let Self::Open(OpenBody(shared)) = self else {
+            return BodyWatch::default();
+        };
+        let mut body = shared.borrow_mut();
+        (body.left, body.idle) = (bounds.size, bounds.idle);
+        if body.size_hint().lower() > bounds.size {
+            body.fault = Some(BodyFault::TooLarge);
+        }
+        BodyWatch(Some(shared.clone()))
+    }
+}
+
+impl BodyWatch {
+    /// The response's head is there: from now on a client that rests may have its reasons.
+    pub fn answered(&self) {
+        if let Some(shared) = &self.0 {
+            shared.borrow_mut().answered = true;
+        }
+    }
+
+    /// Which bound the body has broken.
+    pub fn fault(&self) -> Option<BodyFault> {
+        self.0.as_ref()?.borrow().fault
+    }
+}
+
+impl Drop for BodyWatch {
+    /// The response has ended. What the client still sends goes on to the upstream for `body_idle`,
+    /// since an upstream may answer first and read then; but it holds both connections no longer.
+    fn drop(&mut self) {
+        let Some(shared) = self.0.take() else { return };
+        // Its reader has dropped it, or will not need more.
+        if Rc::strong_count(&shared) == 1 || shared.borrow().ended {
+            return;
+        }
+        let (rest, idle) = (Rc::downgrade(&shared), shared.borrow().idle);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(idle).await;
+            if let Some(shared) = rest.upgrade() {
+                shared.borrow_mut().give_up();
+            }
+        });
+    }
+}
+
+impl BodyFault {
+    /// The config's key.
+    pub fn name(self) -> &'static str {
+        match self {
+            BodyFault::TooLarge => "body",
+            BodyFault::Idle => "body_idle",
+        }
+    }
+}
+
+impl From<BodyFault> for GatewayError {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::TooLarge => GatewayError::BodyTooLarge,
+            BodyFault::Idle => GatewayError::BodyTimeout,
+        }
+    }
+}
+
+impl From<BodyFault> for ClientBodyError {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::TooLarge => ClientBodyError::TooLarge,
+            BodyFault::Idle => ClientBodyError::Idle,
+        }
+    }
+}
+
+impl Shared {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
+        if let Some(fault) = self.fault {
+            return Poll::Ready(Some(Err(fault.into())));
+        }
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(Some(Err(ClientBodyError::Unwanted)));
+        };
+        let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {
+            if self
+                .reader
+                .as_ref()
+                .is_none_or(|reader| !reader.will_wake(cx.waker()))
+            {
+                self.reader = Some(cx.waker().clone());
+            }
+            ready!(self.poll_patience(cx));
+            return Poll::Ready(Some(Err(self.fail(BodyFault::Idle))));
+        };
+        self.waits = None;
+        match frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                match self.left.checked_sub(length) {
+                    Some(left) => self.left = left,
+                    None => return Poll::Ready(Some(Err(self.fail(BodyFault::TooLarge)))),
+                }
+                if self.incoming.as_ref().is_none_or(Incoming::is_end_stream) {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(ClientBodyError::Broken(error)))),
+            None => {
+                self.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// Ready when the next part has been waited for too long.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.answered {
+            return Poll::Pending;
+        }
+        let since = *self.waits.get_or_insert_with(Instant::now);
+        self.timer.poll_until(since + self.idle, cx)
+    }
+
+    fn end(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            self.pulse.end_body();
+        }
+    }
+
+    fn fail(&mut self, fault: BodyFault) -> ClientBodyError {
+        self.fault = Some(fault);
+        self.give_up();
+        fault.into()
+    }
+
+    /// Lets go of the client's side; the connection must not wait for what nobody will read.
+    fn give_up(&mut self) {
+        if self.incoming.take().is_some() && !self.ended {
+            self.pulse.leave_body();
+            if let Some(reader) = self.reader.take() {
+                reader.wake();
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming
+            .as_ref()
+            .map_or_else(SizeHint::default, Incoming::size_hint)
+    }
+}
+
+impl Drop for OpenBody {
+    fn drop(&mut self) {
+        self.0.borrow_mut().give_up();
     }
 }
 
@@ -32,17 +278,23 @@ impl Body for ClientBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
-        let incoming = Pin::new(&mut self.get_mut().incoming);
-        incoming
-            .poll_frame(cx)
-            .map(|frame| frame.map(|frame| frame.map_err(ClientBodyError)))
+        match self.get_mut() {
+            ClientBody::Empty => Poll::Ready(None),
+            ClientBody::Open(OpenBody(shared)) => shared.borrow_mut().poll(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match self {
+            ClientBody::Empty => true,
+            ClientBody::Open(OpenBody(shared)) => shared.borrow().ended,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match self {
+            ClientBody::Empty => SizeHint::with_exact(0),
+            ClientBody::Open(OpenBody(shared)) => shared.borrow().size_hint(),
+        }
     }
 }

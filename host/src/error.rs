@@ -42,9 +42,21 @@ pub enum GatewayError {
         /// The upstream's name.
         upstream: Arc<str>,
     },
-    /// With the route's rewrite the target is longer than a request may have.
+    /// The target is longer than `limits.uri_bytes`, or with the route's rewrite than any may be.
     #[error("the request's target is too long")]
     TargetTooLong,
+    /// The head has more fields than `limits.headers`.
+    #[error("the request's head is too large")]
+    HeadTooLarge,
+    /// The body has more bytes than the route takes.
+    #[error("the request's body is too large")]
+    BodyTooLarge,
+    /// Nothing of the body came for `timeouts.body_idle`.
+    #[error("the request's body came too slowly")]
+    BodyTimeout,
+    /// As many requests are in flight as `limits.requests` allows.
+    #[error("the gateway is overloaded")]
+    Overloaded,
     /// The client's body could not be read.
     #[error("the request's body ended early")]
     RequestBody,
@@ -57,6 +69,10 @@ impl GatewayError {
             GatewayError::NoRoute => StatusCode::NOT_FOUND,
             GatewayError::TargetTooLong => StatusCode::URI_TOO_LONG,
             GatewayError::BadRequest(_) | GatewayError::RequestBody => StatusCode::BAD_REQUEST,
+            GatewayError::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            GatewayError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            GatewayError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            GatewayError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             GatewayError::PolicyFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             GatewayError::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
             GatewayError::Upstream { failure, .. } => match failure {
@@ -75,6 +91,10 @@ impl GatewayError {
             GatewayError::PolicyFailed { .. } => "policy-failed",
             GatewayError::DeadlineExceeded { .. } => "deadline-exceeded",
             GatewayError::TargetTooLong => "target-too-long",
+            GatewayError::HeadTooLarge => "head-too-large",
+            GatewayError::BodyTooLarge => "body-too-large",
+            GatewayError::BodyTimeout => "request-body-timeout",
+            GatewayError::Overloaded => "overloaded",
             GatewayError::RequestBody => "request-body",
             GatewayError::Upstream { failure, .. } => match failure {
                 Failure::NoEndpoint => "upstream-no-endpoint",

@@ -1,6 +1,6 @@
 //! A request's way through the gateway, on one page.
 
-use http::header::HeaderValue;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
 
@@ -11,6 +11,7 @@ use crate::exchange::{Exchange, ResponseHead};
 use crate::forwarding::{self, REQUEST_ID};
 use crate::policy::chain::{self, Replacement, RequestOutcome};
 use crate::record::Record;
+use crate::request_limits;
 use crate::respond;
 use crate::response_body::{Content, ResponseBody};
 use crate::route;
@@ -25,7 +26,11 @@ pub async fn handle(
 ) -> Response<ResponseBody> {
     let revision = worker.revision();
     let id = worker.next_id();
-    let mut record = Record::new(revision.clone(), request.method().clone());
+    let mut record = Record::new(revision.clone(), client, &request);
+    if let Err(error) = request_limits::admit(&revision, &mut record, &request) {
+        return refuse(&error, &id, record);
+    }
+    let request = request.map(|body| ClientBody::new(body, &client.pulse));
     let (head, body) = match forwarding::admit(request, client, &id) {
         Ok(admitted) => admitted,
         Err(error) => return refuse(&error, &id, record),
@@ -34,6 +39,11 @@ pub async fn handle(
         return refuse(&GatewayError::NoRoute, &id, record);
     };
     record.route = Some(route.index);
+    record.until = route.duration.map(|duration| record.started + duration);
+    record.body = body.bound(route.body);
+    if let Some(error) = record.body_error() {
+        return refuse(&error, &id, record);
+    }
     let exchange = Box::new(Exchange::new(
         id,
         client,
@@ -44,12 +54,12 @@ pub async fn handle(
     let (exchange, outcome) = chain::on_request(&revision, exchange).await;
     let (exchange, body, passed) = match outcome {
         RequestOutcome::Next => {
-            let body = ClientBody::new(body);
             let (exchange, answer) = dispatch::dispatch(&revision, exchange, body).await;
             let passed = exchange.route.chain.len();
+            record.body.answered();
             match answer {
                 Ok(body) => (exchange, Content::Upstream(body), passed),
-                Err(error) => fail(exchange, &error, passed),
+                Err(error) => fail(exchange, &record.body_error().unwrap_or(error), passed),
             }
         }
         RequestOutcome::Respond(place, response) => answer_locally(exchange, place, response),
@@ -132,11 +142,16 @@ fn assemble(
     mut record: Record,
 ) -> Response<ResponseBody> {
     record.status = head.status;
+    let last = record.must_be_last();
     let mut response = Response::new(ResponseBody::new(content, record));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if last {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
     response
 }

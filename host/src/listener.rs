@@ -1,5 +1,8 @@
 //! Sockets and the connections that come through them.
 
+pub mod idle_io;
+pub mod pulse;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -9,12 +12,14 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
+use portcullis_config::ClientLimits;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use self::idle_io::IdleIo;
 use crate::client::Client;
 use crate::gateway;
 use crate::telemetry::metrics::Metrics;
@@ -22,12 +27,10 @@ use crate::worker::Worker;
 
 /// Connections that wait for `accept`: as many as nginx asks for.
 const BACKLOG: i32 = 511;
-/// Time for a request's head; without it, a client that sends one byte a minute holds a connection for ever.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of a request's head, and of one read.
-const MAX_HEAD_BYTES: usize = 64 << 10;
-/// Fields of a request.
-const MAX_FIELDS: usize = 100;
+/// Bytes of one read, where a head may not be larger.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Fields for which hyper has room without an allocation: it is told of no fewer, and we count again.
+const FREE_FIELDS: usize = 100;
 /// Pause after a failed `accept` (no file descriptor is free), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -95,7 +98,10 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, graceful: Rc<Graceful
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => connection(worker.clone(), stream, peer, &graceful),
+            // That one has gone; others may wait.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
+                worker.metrics().client.refused_connection("files");
                 tracing::warn!("accept: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -109,28 +115,49 @@ fn connection(
     peer: SocketAddr,
     graceful: &GracefulShutdown,
 ) {
+    let (metrics, snapshot) = (worker.metrics(), worker.revision().snapshot.clone());
+    let (limits, timeouts) = (&snapshot.limits, snapshot.timeouts);
+    // Beyond a limit the connection is closed at once, as nginx and Envoy do: left unaccepted it would
+    // look to its client like a gateway that is merely slow, and block the others behind it.
+    let permit = match worker.permits().connect(peer.ip(), limits) {
+        Ok(permit) => permit,
+        Err(full) => return metrics.client.refused_connection(full.name()),
+    };
     if let Err(error) = stream.set_nodelay(true) {
         return tracing::debug!(%peer, "client connection: {error}");
     }
     let client = Rc::new(Client::new(peer, "http"));
-    let open = OpenConnection::new(worker.metrics());
+    let pulse = client.pulse.clone();
+    let io = IdleIo::new(stream, pulse.clone(), timeouts.write_idle, metrics.clone());
     let service = service_fn(move |request| {
         let (worker, client) = (worker.clone(), client.clone());
         async move { Ok::<_, Infallible>(gateway::handle(&worker, &client, request).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_FIELDS)
-        .serve_connection(TokioIo::new(stream), service);
+    let connection = http1(limits).serve_connection(TokioIo::new(io), service);
     let connection = graceful.watch(connection);
+    let open = OpenConnection::new(metrics.clone());
     tokio::task::spawn_local(async move {
-        let _open = open;
-        if let Err(error) = connection.await {
+        let _held = (open, permit);
+        if let Some(Err(error)) = pulse.drive(connection, &timeouts).await {
+            if error.is_parse_too_large() {
+                metrics.client.refused_request("head");
+            }
             tracing::debug!(%peer, "client connection: {error}");
         }
     });
+}
+
+/// HTTP/1 within the limits. Its timeouts are the socket's, see [`IdleIo`].
+fn http1(limits: &ClientLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_buf_size(limits.head_bytes.max(BUFFER_BYTES))
+        .max_header_size(limits.head_bytes);
+    if limits.headers > FREE_FIELDS {
+        builder.max_headers(limits.headers);
+    }
+    builder
 }
 
 /// Counts a client's connection while it lives.

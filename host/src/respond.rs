@@ -1,7 +1,7 @@
 //! The only place that makes responses of the gateway's own.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
@@ -28,6 +28,10 @@ pub fn error(error: &GatewayError, request_id: &str) -> (ResponseHead, Bytes) {
         HeaderValue::from_static("application/problem+json"),
     );
     headers.insert(ERROR_HEADER, HeaderValue::from_static(code));
+    if matches!(error, GatewayError::Overloaded) {
+        // A request takes far less than a second: then there is room again, or still too much to do.
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     (
         ResponseHead {
             source: ResponseSource::Gateway(code),
@@ -36,6 +40,11 @@ pub fn error(error: &GatewayError, request_id: &str) -> (ResponseHead, Bytes) {
         },
         problem.to_string().into(),
     )
+}
+
+/// The whole answer to a head that did not come to its end in time, for a connection of HTTP/1.
+pub fn late_head() -> &'static [u8] {
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\nx-portcullis-error: request-head-timeout\r\n\r\n"
 }
 
 /// A policy's answer as a response.

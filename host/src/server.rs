@@ -104,6 +104,7 @@ pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, St
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
         metrics: foundations.metrics.clone(),
+        permits: Arc::default(),
     });
     let (stop, stopped) = watch::channel(false);
     let threads = sockets.into_iter().enumerate().map(|(number, sockets)| {

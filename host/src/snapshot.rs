@@ -5,13 +5,15 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_config::Route as RouteConfig;
-use portcullis_config::{Config, Upstream as UpstreamConfig};
+use portcullis_config::{ClientLimits, ClientTimeouts, Config, Upstream as UpstreamConfig};
 use portcullis_config::{Problem, pointer_to_path};
 
 use crate::capability::kv::KvSpaces;
 use crate::capability::redis::RedisBinding;
+use crate::client_body::BodyBounds;
 use crate::policy::PolicyUse;
 use crate::policy::loader::{ConfiguredUse, LoadedPolicy, PolicyLoader};
 use crate::route::matcher::Matcher;
@@ -30,6 +32,10 @@ pub struct Snapshot {
     pub route_names: Vec<Arc<str>>,
     /// In the order of their names.
     pub upstreams: Vec<Upstream>,
+    /// What clients may send and hold.
+    pub limits: ClientLimits,
+    /// How long clients may take.
+    pub timeouts: ClientTimeouts,
     /// Number of policy uses in all chains.
     pub policy_uses: usize,
     /// Bytes of keys by policy, for [`KvSpaces::settle`] when this snapshot begins to serve.
@@ -98,6 +104,8 @@ impl Snapshot {
             routes,
             route_names,
             upstreams,
+            limits: config.limits,
+            timeouts: config.timeouts,
             policy_uses,
             kv_quotas,
         })
@@ -158,6 +166,14 @@ impl Site<'_> {
         chain
     }
 
+    fn body_bounds(&self) -> BodyBounds {
+        let size = self.route.limits.body.unwrap_or(self.config.limits.body);
+        BodyBounds {
+            size: if size == 0 { u64::MAX } else { size },
+            idle: self.config.timeouts.body_idle,
+        }
+    }
+
     fn build_route(&self, chain: Vec<PolicyUse>) -> Route {
         let route = self.route;
         Route {
@@ -175,7 +191,11 @@ impl Site<'_> {
                 .position(|name| *name == route.upstream)
                 .unwrap_or_default(),
             upstream_name: route.upstream.as_str().into(),
-            deadline: route.deadline,
+            deadline: route
+                .deadline
+                .min(route.limits.duration.unwrap_or(Duration::MAX)),
+            body: self.body_bounds(),
+            duration: route.limits.duration,
             max_attempts: route.max_attempts,
             retry_non_idempotent: route.retry_non_idempotent,
             replay_buffer: route.replay_buffer,

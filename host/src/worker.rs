@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::permits::Permits;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::{Metrics, RouteSlots};
 use crate::upstream::pools::UpstreamPools;
@@ -23,6 +24,8 @@ pub struct Shared {
     pub snapshot: ArcSwap<Snapshot>,
     /// The process' metrics.
     pub metrics: Arc<Metrics>,
+    /// What clients hold.
+    pub permits: Arc<Permits>,
 }
 
 /// A worker's own state.
@@ -48,6 +51,8 @@ pub struct Revision {
     pub unrouted: RouteSlots,
     /// The process' metrics.
     pub metrics: Arc<Metrics>,
+    /// What clients hold, in the whole process.
+    pub permits: Arc<Permits>,
     /// The worker's number.
     pub worker: usize,
 }
@@ -79,6 +84,11 @@ impl Worker {
     /// The process' metrics.
     pub fn metrics(&self) -> Arc<Metrics> {
         self.shared.metrics.clone()
+    }
+
+    /// What clients hold, in the whole process.
+    pub fn permits(&self) -> &Arc<Permits> {
+        &self.shared.permits
     }
 
     /// 32 hexadecimal digits that no other exchange has: 64 random bits of the worker, and a count.
@@ -128,6 +138,7 @@ fn revision(
             .collect(),
         unrouted: RouteSlots::new("(none)"),
         metrics: shared.metrics.clone(),
+        permits: shared.permits.clone(),
         worker,
         snapshot,
     }

@@ -2,6 +2,7 @@
 //! that is made of these types refuses unknown keys; what serde does with them does not matter.
 
 mod balancing;
+mod client;
 mod listener;
 mod policy;
 mod route;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use balancing::{EndpointFile, HashFile, LoadBalancingFile};
+pub(crate) use client::{ClientLimitsFile, ClientTimeoutsFile, RouteLimitsFile};
 pub(crate) use listener::ListenerFile;
 pub(crate) use policy::{GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile};
 pub(crate) use route::{MatchFile, PolicyUseFile, RewriteFile, RouteFile};
@@ -38,6 +40,12 @@ pub(crate) struct GatewayFile {
     /// How long requests in flight may take to finish when the gateway stops: up to 1h.
     #[serde(default = "default_drain_timeout")]
     pub(crate) drain_timeout: Part<DurationText>,
+    /// What clients may send and hold.
+    #[serde(default)]
+    pub(crate) limits: Part<ClientLimitsFile>,
+    /// How long clients may take.
+    #[serde(default)]
+    pub(crate) timeouts: Part<ClientTimeoutsFile>,
     /// Redis servers that policies can be granted.
     #[serde(default)]
     pub(crate) redis: Part<Named<RedisFile>>,

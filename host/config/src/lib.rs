@@ -7,6 +7,7 @@
 
 mod address;
 mod balancing;
+mod client;
 mod error;
 mod file;
 mod listener;
@@ -29,6 +30,7 @@ mod validate;
 mod wording;
 
 pub use balancing::{HashKey, LoadBalancing, WeightedEndpoint};
+pub use client::{ClientLimits, ClientTimeouts, RouteLimits};
 pub use error::{ConfigErrors, Problem};
 pub use listener::Listener;
 pub use model::{Config, Metrics, RedisBinding};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::client::{ClientLimits, ClientTimeouts};
 use crate::listener::Listener;
 use crate::path::Lines;
 use crate::policy::Policy;
@@ -23,6 +24,10 @@ pub struct Config {
     pub workers: Option<usize>,
     /// How long requests in flight may take to finish when the gateway stops: 0 to 1 hour, default 10 s.
     pub drain_timeout: Duration,
+    /// What clients may send and hold.
+    pub limits: ClientLimits,
+    /// How long clients may take over a step.
+    pub timeouts: ClientTimeouts,
     /// Redis servers, by the name that grants use.
     pub redis: BTreeMap<String, RedisBinding>,
     /// Services behind the gateway, by the name that routes use.

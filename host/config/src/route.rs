@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::client::RouteLimits;
+
 /// Requests of one kind, their upstream and their policies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
@@ -21,6 +23,8 @@ pub struct Route {
     pub upstream: String,
     /// The whole request, retries included: 1 ms to 1 hour, default 15 s.
     pub deadline: Duration,
+    /// What is different on this route of what clients may take.
+    pub limits: RouteLimits,
     /// Attempts that a policy may ask for, the first included: 1 to 20, default 5.
     pub max_attempts: u32,
     /// Whether a request whose method is not idempotent may be sent again. Default no.

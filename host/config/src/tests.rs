@@ -1,6 +1,7 @@
 //! The crate from text to model, and from text to problems.
 
 mod balancing;
+mod client;
 mod files;
 mod model;
 mod problems;

@@ -2,6 +2,7 @@
 
 mod balancing;
 mod checks;
+mod client;
 mod listeners;
 mod matches;
 mod policies;
@@ -42,6 +43,8 @@ pub(crate) fn validate(
     );
     let workers = file.workers.map(|part| checks.read("workers", part));
     let drain_timeout = checks.duration("drain_timeout", file.drain_timeout, Duration::ZERO, HOUR);
+    let limits = client::limits(file.limits, checks);
+    let timeouts = client::timeouts(file.timeouts, checks);
     let redis = named("redis", file.redis, checks, |path, file, checks| {
         redis(path, file, sources, checks)
     });
@@ -59,6 +62,8 @@ pub(crate) fn validate(
         metrics: present(metrics)?,
         workers: present(workers)?.map(usize::from),
         drain_timeout: drain_timeout?,
+        limits: limits?,
+        timeouts: timeouts?,
         redis: redis?,
         upstreams: upstreams?,
         policies: policies?,

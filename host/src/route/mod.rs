@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 
 use self::matcher::Matcher;
+use crate::client_body::BodyBounds;
 use crate::exchange::RequestHead;
 use crate::policy::PolicyUse;
 
@@ -29,6 +30,10 @@ pub struct Route {
     pub upstream_name: Arc<str>,
     /// Time for the whole exchange until the response's head.
     pub deadline: Duration,
+    /// What a request's body may take.
+    pub body: BodyBounds,
+    /// Time for the whole exchange, bodies included.
+    pub duration: Option<Duration>,
     /// Attempts that policies may ask for, the first included.
     pub max_attempts: u32,
     /// Whether a POST that may have been processed may be sent again.

@@ -15,6 +15,7 @@ use opentelemetry::metrics::{
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
+use super::client::ClientCounters;
 use crate::wasm::Phase;
 
 /// Seconds; the boundaries of OpenTelemetry's HTTP conventions, with finer ones below.
@@ -41,6 +42,8 @@ pub struct Metrics {
     connections: UpDownCounter<i64>,
     config_revision: Gauge<u64>,
     config_reloads: Counter<u64>,
+    /// What clients were refused.
+    pub client: ClientCounters,
 }
 
 /// The exporter or its registry refused to start.
@@ -103,6 +106,7 @@ impl Metrics {
                 "portcullis.config.reloads",
                 "Reloads of the config, by result",
             ),
+            client: ClientCounters::new(&meter),
             meter,
         };
         metrics.announce_build();

@@ -1,5 +1,6 @@
 //! What the gateway tells about itself: metrics and log. Only this folder names OpenTelemetry.
 
+pub mod client;
 pub mod log;
 pub mod metrics;
 pub mod policy;

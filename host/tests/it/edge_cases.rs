@@ -85,9 +85,14 @@ routes:
 #[tokio::test]
 async fn a_target_that_its_rewrite_makes_too_long_is_414_and_not_forwarded() {
     let upstream = MockService::start().await;
-    let rewrite = ", rewrite: { add_prefix: /internal/public }";
-    let gateway = gateway_to(&upstream.url(), rewrite).await;
-    let path = "p".repeat(65_525);
+    let rewrite = ", rewrite: { add_prefix: /internal/public/services/of-all-kinds }";
+    let gateway = TestGateway::start(&format!(
+        "limits: {{ uri_bytes: 64KiB }}\nupstreams: {{ u: {{ endpoints: [{}] }} }}\n\
+         routes: [{{ name: r, upstream: u{rewrite} }}]\n",
+        upstream.url()
+    ))
+    .await;
+    let path = "p".repeat(65_505);
     let head = answer_to(
         &gateway,
         &format!("GET /{path} HTTP/1.1\r\nhost: a\r\n\r\n"),

@@ -8,10 +8,12 @@
 mod balancing;
 mod bodies;
 mod cli;
+mod client_timeouts;
 mod connections;
 mod edge_cases;
 mod edge_policies;
 mod forwarding;
+mod limits;
 mod metrics;
 mod policies;
 mod policies_load;
@@ -26,4 +28,5 @@ mod sandbox;
 mod sandbox_load;
 mod sandbox_process;
 mod shutdown;
+mod slow_clients;
 mod support;

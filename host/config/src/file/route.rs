@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::duration;
+use super::{RouteLimitsFile, duration};
 use crate::part::{Name, Part};
 use crate::route::{OnFailure, Route};
 use crate::units::{DurationText, SizeText};
@@ -28,6 +28,9 @@ pub(crate) struct RouteFile {
     /// The whole request, retries included: 1ms to 1h.
     #[serde(default = "default_route_deadline")]
     pub(crate) deadline: Part<DurationText>,
+    /// What is different on this route of what clients may take.
+    #[serde(default)]
+    pub(crate) limits: Part<RouteLimitsFile>,
     /// Attempts that a policy may ask for, the first included.
     #[serde(default = "default_max_attempts")]
     #[schemars(range(min = 1, max = 20))]

@@ -26,6 +26,8 @@ fn the_sample_becomes_the_model() {
         }),
         workers: Some(2),
         drain_timeout: Duration::from_secs(20),
+        limits: ClientLimits::default(),
+        timeouts: ClientTimeouts::default(),
         redis: named(
             "main",
             RedisBinding {
@@ -100,6 +102,7 @@ fn route() -> Route {
         },
         upstream: "mock-service".to_owned(),
         deadline: Duration::from_secs(10),
+        limits: RouteLimits::default(),
         max_attempts: 3,
         retry_non_idempotent: true,
         replay_buffer: 64 << 10,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::client::route_limits;
 use super::matches::{matches, rewrite};
 use super::{Checks, HOUR, MILLISECOND, Names, all, unique_name};
 use crate::file::{PolicyUseFile, RouteFile};
@@ -55,6 +56,7 @@ fn route(
         names.upstreams.as_ref(),
     );
     let deadline = checks.duration(&at("deadline"), file.deadline, MILLISECOND, HOUR);
+    let limits = route_limits(&at("limits"), file.limits, checks);
     let max_attempts = checks.read(&at("max_attempts"), file.max_attempts);
     let retry_non_idempotent = checks.read(&at("retry_non_idempotent"), file.retry_non_idempotent);
     let replay_buffer = checks.size(&at("replay_buffer"), file.replay_buffer, 0, 16 << 20);
@@ -65,6 +67,7 @@ fn route(
         rewrite: rewrite?,
         upstream: upstream?,
         deadline: deadline?,
+        limits: limits?,
         max_attempts: max_attempts?,
         retry_non_idempotent: retry_non_idempotent?,
         replay_buffer: usize::try_from(replay_buffer?).ok()?,

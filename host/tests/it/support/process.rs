@@ -25,10 +25,27 @@ pub(crate) struct Portcullis {
 impl Portcullis {
     /// Serves `config` (YAML without `listeners` and `metrics`) with one worker.
     pub(crate) async fn start(config: &str) -> Self {
+        Self::start_as(command(&[]), config).await
+    }
+
+    /// The same, with so many file descriptors.
+    pub(crate) async fn start_with_files(config: &str, files: usize) -> Self {
+        let mut limited = Command::new("prlimit");
+        limited
+            .args([
+                &format!("--nofile={files}"),
+                env!("CARGO_BIN_EXE_portcullis"),
+            ])
+            .env_remove("RUST_LOG");
+        Self::start_as(limited, config).await
+    }
+
+    async fn start_as(mut command: Command, config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gateway.yaml");
         std::fs::write(&path, complete(config)).unwrap();
-        let mut child = command(&["run", "--config"])
+        let mut child = command
+            .args(["run", "--config"])
             .arg(&path)
             .arg("--cache")
             .arg(cache())
