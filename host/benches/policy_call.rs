@@ -14,8 +14,8 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use portcullis::capability::kv::KvSpaces;
-use portcullis::client::Client;
 use portcullis::exchange::{Exchange, RequestHead};
+use portcullis::head::Origin;
 use portcullis::policy::chain::{self, RequestOutcome};
 use portcullis::policy::loader::PolicyLoader;
 use portcullis::snapshot::{Foundations, Snapshot};
@@ -86,10 +86,13 @@ impl Case {
             target: "/".parse().expect("a path"),
             headers: headers(),
         };
-        let client = Client::new(([127, 0, 0, 1], 1).into(), "http");
+        let origin = Origin {
+            address: ([127, 0, 0, 1], 1).into(),
+            scheme: "http",
+        };
         let exchange = Box::new(Exchange::new(
             "0".repeat(32),
-            &client,
+            origin,
             route,
             request,
             Instant::now(),

@@ -16,6 +16,9 @@ pub enum GatewayError {
     /// The request is not one that the gateway forwards.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// Two readers could find different ends of the request, so that its connection can't be used on.
+    #[error("{0}")]
+    Framing(&'static str),
     /// A policy did not end well, and its `on_failure` is `closed`.
     #[error("policy {policy:?} failed in {}: {fault}", phase.name())]
     PolicyFailed {
@@ -68,7 +71,9 @@ impl GatewayError {
         match self {
             GatewayError::NoRoute => StatusCode::NOT_FOUND,
             GatewayError::TargetTooLong => StatusCode::URI_TOO_LONG,
-            GatewayError::BadRequest(_) | GatewayError::RequestBody => StatusCode::BAD_REQUEST,
+            GatewayError::BadRequest(_) | GatewayError::Framing(_) | GatewayError::RequestBody => {
+                StatusCode::BAD_REQUEST
+            }
             GatewayError::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             GatewayError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             GatewayError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -87,7 +92,7 @@ impl GatewayError {
     pub fn code(&self) -> &'static str {
         match self {
             GatewayError::NoRoute => "no-route",
-            GatewayError::BadRequest(_) => "bad-request",
+            GatewayError::BadRequest(_) | GatewayError::Framing(_) => "bad-request",
             GatewayError::PolicyFailed { .. } => "policy-failed",
             GatewayError::DeadlineExceeded { .. } => "deadline-exceeded",
             GatewayError::TargetTooLong => "target-too-long",

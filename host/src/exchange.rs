@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, uri::PathAndQuery};
 
-use crate::client::Client;
+use crate::head::Origin;
 use crate::policy::edit::StagedEdits;
 use crate::route::Route;
 
@@ -61,9 +61,9 @@ pub struct LocalResponse {
 /// One request, and what lives as long as it.
 #[derive(Debug)]
 pub struct Exchange {
-    /// 32 hexadecimal digits, unique across gateways.
+    /// 32 hexadecimal digits, unique across gateways; or what a trusted proxy calls it.
     pub id: String,
-    /// The peer of the connection.
+    /// The client: [`Origin::address`].
     pub client: SocketAddr,
     /// Of the client's connection: `http` or `https`.
     pub scheme: &'static str,
@@ -87,7 +87,7 @@ impl Exchange {
     /// An exchange at its start; `policies` is the length of the route's chain.
     pub fn new(
         id: String,
-        client: &Client,
+        origin: Origin,
         route: Arc<Route>,
         request: RequestHead,
         started: Instant,
@@ -95,8 +95,8 @@ impl Exchange {
         let policies = route.chain.len();
         Self {
             id,
-            client: client.address,
-            scheme: client.scheme,
+            client: origin.address,
+            scheme: origin.scheme,
             deadline: started + route.deadline,
             route,
             started,
@@ -131,8 +131,8 @@ impl Exchange {
         match name {
             "route" => Some(self.route.name.to_string()),
             "upstream" => Some(self.route.upstream_name.to_string()),
-            "client.address" => Some(self.client.ip().to_string()),
-            "client.port" => Some(self.client.port().to_string()),
+            "client.address" => Some(self.client.ip().to_canonical().to_string()),
+            "client.port" => (self.client.port() != 0).then(|| self.client.port().to_string()),
             _ => None,
         }
     }

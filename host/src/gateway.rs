@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::client_body::ClientBody;
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, ResponseHead};
-use crate::forwarding::{self, REQUEST_ID};
+use crate::head::{self, REQUEST_ID};
 use crate::policy::chain::{self, Replacement, RequestOutcome};
 use crate::record::Record;
 use crate::request_limits;
@@ -25,13 +25,14 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let revision = worker.revision();
-    let id = worker.next_id();
+    let mut id = worker.next_id();
     let mut record = Record::new(revision.clone(), client, &request);
     if let Err(error) = request_limits::admit(&revision, &mut record, &request) {
         return refuse(&error, &id, record);
     }
     let request = request.map(|body| ClientBody::new(body, &client.pulse));
-    let (head, body) = match forwarding::admit(request, client, &id) {
+    let rules = &revision.snapshot.head_rules;
+    let (head, origin, body) = match head::admit(request, client, rules, &mut id) {
         Ok(admitted) => admitted,
         Err(error) => return refuse(&error, &id, record),
     };
@@ -46,7 +47,7 @@ pub async fn handle(
     }
     let exchange = Box::new(Exchange::new(
         id,
-        client,
+        origin,
         route.clone(),
         head,
         record.started,

@@ -1,7 +1,7 @@
 //! The only place that makes responses of the gateway's own.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
@@ -27,6 +27,9 @@ pub fn error(error: &GatewayError, request_id: &str) -> (ResponseHead, Bytes) {
         CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );
+    if matches!(error, GatewayError::Framing(_)) {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.insert(ERROR_HEADER, HeaderValue::from_static(code));
     if matches!(error, GatewayError::Overloaded) {
         // A request takes far less than a second: then there is room again, or still too much to do.

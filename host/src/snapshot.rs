@@ -14,6 +14,7 @@ use portcullis_config::{Problem, pointer_to_path};
 use crate::capability::kv::KvSpaces;
 use crate::capability::redis::RedisBinding;
 use crate::client_body::BodyBounds;
+use crate::head::HeadRules;
 use crate::policy::PolicyUse;
 use crate::policy::loader::{ConfiguredUse, LoadedPolicy, PolicyLoader};
 use crate::route::matcher::Matcher;
@@ -26,6 +27,8 @@ use crate::upstream::registry::UpstreamRegistry;
 pub struct Snapshot {
     /// Counts the configs of this process, from 1.
     pub revision: u64,
+    /// What becomes of every request's head.
+    pub head_rules: HeadRules,
     /// Most specific first.
     pub routes: Vec<Arc<Route>>,
     /// Names of the routes, by [`Route::index`].
@@ -101,6 +104,7 @@ impl Snapshot {
         let routes = routes.into_iter().map(Arc::new).collect();
         Ok(Self {
             revision,
+            head_rules: HeadRules::from_config(config),
             routes,
             route_names,
             upstreams,
@@ -180,6 +184,7 @@ impl Site<'_> {
             name: route.name.as_str().into(),
             index: self.index,
             matcher: Matcher::from_config(&route.matches),
+            paths: self.config.path_normalisation,
             rewrite: Rewrite {
                 strip_prefix: route.rewrite.strip_prefix.clone(),
                 add_prefix: route.rewrite.add_prefix.clone(),

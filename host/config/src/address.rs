@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use http::Uri;
 use http::uri::Authority;
 
+use crate::path_normalisation::{EncodedSlashes, PathNormalisation};
 use crate::route::HostPattern;
 use crate::upstream::Endpoint;
 
@@ -134,6 +135,20 @@ pub(crate) fn path_prefix(text: &str) -> Result<String, String> {
     }
     if !percent_encodings_are_complete(text) {
         return Err("a % must be followed by two hexadecimal digits".to_owned());
+    }
+    // What the gateway keeps may be in a prefix, whatever it makes of requests.
+    let rules = PathNormalisation {
+        merge_slashes: true,
+        encoded_slashes: EncodedSlashes::Keep,
+    };
+    match rules.normalise(text) {
+        Ok(None) => {}
+        Ok(Some(normal)) => {
+            return Err(format!(
+                "paths are normalised before they are matched: write {normal}"
+            ));
+        }
+        Err(error) => return Err(error.to_string()),
     }
     Ok(if trimmed.is_empty() {
         "/".to_owned()

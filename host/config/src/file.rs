@@ -3,6 +3,7 @@
 
 mod balancing;
 mod client;
+mod head;
 mod listener;
 mod policy;
 mod route;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use balancing::{EndpointFile, HashFile, LoadBalancingFile};
 pub(crate) use client::{ClientLimitsFile, ClientTimeoutsFile, RouteLimitsFile};
+pub(crate) use head::PathNormalisationFile;
 pub(crate) use listener::ListenerFile;
 pub(crate) use policy::{GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile};
 pub(crate) use route::{MatchFile, PolicyUseFile, RewriteFile, RouteFile};
@@ -46,6 +48,15 @@ pub(crate) struct GatewayFile {
     /// How long clients may take.
     #[serde(default)]
     pub(crate) timeouts: Part<ClientTimeoutsFile>,
+    /// How paths are brought to one spelling.
+    #[serde(default)]
+    pub(crate) path_normalisation: Part<PathNormalisationFile>,
+    /// Networks whose peers may speak for other clients, in X-Forwarded-For and its like; none if left out.
+    #[serde(default)]
+    pub(crate) trusted_proxies: Part<Vec<Part<String>>>,
+    /// The gateway's name in the field Via; none leaves the field out.
+    #[serde(default = "default_via")]
+    pub(crate) via: Part<String>,
     /// Redis servers that policies can be granted.
     #[serde(default)]
     pub(crate) redis: Part<Named<RedisFile>>,
@@ -85,6 +96,10 @@ fn duration(duration: Duration) -> Part<DurationText> {
 
 fn default_drain_timeout() -> Part<DurationText> {
     duration(Config::DEFAULT_DRAIN_TIMEOUT)
+}
+
+fn default_via() -> Part<String> {
+    Part::Read(Config::DEFAULT_VIA.to_owned())
 }
 
 fn default_redis_deadline() -> Part<DurationText> {

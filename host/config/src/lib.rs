@@ -14,6 +14,7 @@ mod listener;
 mod model;
 mod part;
 mod path;
+mod path_normalisation;
 mod policy;
 mod route;
 mod scalar;
@@ -35,6 +36,7 @@ pub use error::{ConfigErrors, Problem};
 pub use listener::Listener;
 pub use model::{Config, Metrics, RedisBinding};
 pub use path::{Lines, pointer_to_path};
+pub use path_normalisation::{EncodedSlashes, PathError, PathNormalisation};
 pub use policy::{
     Capability, ComponentSource, Grants, Isolation, KvGrant, Limits, MetricsGrant, Policy,
     RedisGrant,

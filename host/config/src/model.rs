@@ -6,8 +6,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::client::{ClientLimits, ClientTimeouts};
+use ipnet::IpNet;
+
 use crate::listener::Listener;
 use crate::path::Lines;
+use crate::path_normalisation::PathNormalisation;
 use crate::policy::Policy;
 use crate::route::Route;
 use crate::secret::Secret;
@@ -28,6 +31,12 @@ pub struct Config {
     pub limits: ClientLimits,
     /// How long clients may take over a step.
     pub timeouts: ClientTimeouts,
+    /// How paths are brought to one spelling before routes, policies and upstreams see them.
+    pub path_normalisation: PathNormalisation,
+    /// Peers in these networks may speak for other clients (`X-Forwarded-For` and its like). Default none.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The gateway's pseudonym in `Via` (RFC 9110 §7.6.3), a token; default `portcullis`. `None`: no such field.
+    pub via: Option<String>,
     /// Redis servers, by the name that grants use.
     pub redis: BTreeMap<String, RedisBinding>,
     /// Services behind the gateway, by the name that routes use.
@@ -43,6 +52,9 @@ pub struct Config {
 impl Config {
     /// Of [`Config::drain_timeout`].
     pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Of [`Config::via`].
+    pub const DEFAULT_VIA: &'static str = "portcullis";
 
     /// The line of `path` (such as `routes[0].upstream`), or of the nearest thing around it.
     pub fn locate(&self, path: &str) -> Option<usize> {

@@ -3,6 +3,7 @@
 mod balancing;
 mod client;
 mod files;
+mod head;
 mod model;
 mod problems;
 mod schema;

@@ -3,6 +3,7 @@
 mod balancing;
 mod checks;
 mod client;
+mod head;
 mod listeners;
 mod matches;
 mod policies;
@@ -45,6 +46,10 @@ pub(crate) fn validate(
     let drain_timeout = checks.duration("drain_timeout", file.drain_timeout, Duration::ZERO, HOUR);
     let limits = client::limits(file.limits, checks);
     let timeouts = client::timeouts(file.timeouts, checks);
+    let path_normalisation =
+        head::path_normalisation("path_normalisation", file.path_normalisation, checks);
+    let trusted_proxies = head::trusted_proxies("trusted_proxies", file.trusted_proxies, checks);
+    let via = head::via("via", file.via, checks);
     let redis = named("redis", file.redis, checks, |path, file, checks| {
         redis(path, file, sources, checks)
     });
@@ -64,6 +69,9 @@ pub(crate) fn validate(
         drain_timeout: drain_timeout?,
         limits: limits?,
         timeouts: timeouts?,
+        path_normalisation: path_normalisation?,
+        trusted_proxies: trusted_proxies?,
+        via: via?,
         redis: redis?,
         upstreams: upstreams?,
         policies: policies?,

@@ -5,8 +5,10 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, uri::PathAndQuery};
+use portcullis_config::PathNormalisation;
 
 use crate::exchange::{LocalResponse, RequestHead, ResponseHead};
+use crate::head::fields::is_hop_by_hop;
 
 /// Edits of one hook: far more than any policy needs, far less than would hurt.
 const MAX_EDITS: usize = 256;
@@ -96,13 +98,13 @@ impl StagedEdits {
         Ok(())
     }
 
-    /// Stages another method, authority, path and query; `present_authority` is the request's.
+    /// Stages another method, authority and [`target`]; `present_authority` is the request's.
     pub fn head(
         &mut self,
         method: &str,
         authority: &str,
         present_authority: &str,
-        target: &str,
+        target: PathAndQuery,
     ) -> Result<(), EditError> {
         let invalid = |what: &str, value: &str| EditError::Invalid(format!("{what} {value:?}"));
         let method =
@@ -110,13 +112,7 @@ impl StagedEdits {
         if method == http::Method::CONNECT {
             return Err(EditError::Forbidden("method CONNECT".into()));
         }
-        if !target.starts_with('/') {
-            return Err(invalid("path-with-query", target));
-        }
-        let parsed: PathAndQuery = target
-            .parse()
-            .map_err(|_| invalid("path-with-query", target))?;
-        self.charge(method.as_str().len() + target.len() + authority.len())?;
+        self.charge(method.as_str().len() + target.as_str().len() + authority.len())?;
         // What the client sent is left alone, even where a policy could not have set it.
         if authority != present_authority {
             let parsed = authority.parse::<http::uri::Authority>();
@@ -130,7 +126,7 @@ impl StagedEdits {
             self.request_fields.push(FieldEdit::Set(header::HOST, host));
         }
         self.request_method = Some(method);
-        self.request_target = Some(parsed);
+        self.request_target = Some(target);
         Ok(())
     }
 
@@ -213,6 +209,17 @@ fn apply_fields(headers: &mut HeaderMap, edits: Vec<FieldEdit>) {
     }
 }
 
+/// A path and query that a policy may set, in its one spelling: the upstream gets a policy's path as it
+/// would get a client's.
+pub fn target(text: &str, rules: &PathNormalisation) -> Result<PathAndQuery, EditError> {
+    let invalid = |reason: &dyn std::fmt::Display| {
+        EditError::Invalid(format!("path-with-query {text:?}: {reason}"))
+    };
+    let normal = rules.normalise(text).map_err(|error| invalid(&error))?;
+    let parsed = PathAndQuery::try_from(normal.as_deref().unwrap_or(text));
+    parsed.map_err(|error| invalid(&error))
+}
+
 /// A field name that a policy may use, in lower case.
 pub fn editable_name(name: &str) -> Result<HeaderName, EditError> {
     let parsed = HeaderName::from_bytes(name.as_bytes())
@@ -231,22 +238,6 @@ pub fn field_value(name: &HeaderName, value: &[u8]) -> Result<HeaderValue, EditE
 /// Framing, hop-by-hop fields (RFC 9110 §7.6.1) and `host`, which is changed with the head.
 pub fn is_reserved(name: &HeaderName) -> bool {
     is_hop_by_hop(name) || *name == header::CONTENT_LENGTH || *name == header::HOST
-}
-
-/// Fields that concern one connection only (RFC 9110 §7.6.1).
-pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
 }
 
 /// Checks a policy's whole answer.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
+use portcullis_config::PathNormalisation;
 
 use self::matcher::Matcher;
 use crate::client_body::BodyBounds;
@@ -22,6 +23,8 @@ pub struct Route {
     pub index: usize,
     /// Which requests are its own.
     pub matcher: Matcher,
+    /// How a path that a policy sets is spelled.
+    pub paths: PathNormalisation,
     /// What is done to the path on the way to the upstream.
     pub rewrite: Rewrite,
     /// Place of the upstream in the snapshot.

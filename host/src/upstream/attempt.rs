@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::body::{RequestBody, UpstreamBody};
 use super::connection::EndpointPool;
 use crate::client_body::ClientBodyError;
+use crate::head;
 use crate::policy::verdict::Failure;
 
 /// Why a try brought no response.
@@ -96,6 +97,9 @@ async fn exchange(
                 return Err(not_final(pool, response.status()));
             }
             Ok(response) => {
+                if let Some(reason) = head::ambiguity(response.headers()) {
+                    return Err(ambiguous(pool, reason));
+                }
                 return Ok(
                     response.map(|body: Incoming| UpstreamBody::new(body, sender, pool.clone()))
                 );
@@ -131,6 +135,15 @@ fn not_final(pool: &EndpointPool, status: http::StatusCode) -> AttemptError {
         sent: true,
         reused: false,
         detail: format!("{}: status {status} is no answer", pool.authority),
+    }
+}
+
+fn ambiguous(pool: &EndpointPool, reason: &str) -> AttemptError {
+    AttemptError {
+        failure: Failure::Protocol,
+        sent: true,
+        reused: false,
+        detail: format!("{}: the answer has {reason}", pool.authority),
     }
 }
 

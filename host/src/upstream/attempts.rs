@@ -18,7 +18,7 @@ use super::moment::Moment;
 use super::permit::Permit;
 use super::pools::{UpstreamPools, Wish};
 use crate::exchange::Exchange;
-use crate::forwarding;
+use crate::head;
 use crate::policy::verdict::{Attempt, EndpointChoice, Failure, RetryPlan};
 use crate::worker::Revision;
 
@@ -182,7 +182,7 @@ fn request(exchange: &Exchange, target: &PathAndQuery, body: RequestBody) -> Req
     *request.method_mut() = exchange.request.method.clone();
     *request.uri_mut() = Uri::from(target.clone());
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = forwarding::upstream_fields(exchange, has_body);
+    *request.headers_mut() = head::upstream_fields(exchange, has_body);
     request
 }
 

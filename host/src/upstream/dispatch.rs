@@ -13,7 +13,7 @@ use super::body_source::BodySource;
 use crate::client_body::ClientBody;
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
-use crate::forwarding;
+use crate::head;
 use crate::policy::chain;
 use crate::policy::verdict::{Attempt, AttemptVerdict, Failure, RetryPlan};
 use crate::wasm::Phase;
@@ -41,7 +41,7 @@ pub async fn dispatch(
     let mut attempts = Attempts::new(revision, &exchange, target, body);
     loop {
         let (last, outcome) = attempts.next(&exchange).await;
-        let answer = take_head(&mut exchange, outcome);
+        let answer = take_head(revision, &mut exchange, outcome);
         // With no time left there is nothing to decide.
         if !asked || last.remaining.is_zero() || last.failure == Some(Failure::RequestBody) {
             return deliver(upstream, exchange, answer);
@@ -71,13 +71,18 @@ fn bounded(verdict: AttemptVerdict, last: &Attempt, exchange: &Exchange) -> Opti
 }
 
 /// Moves the response's head into the exchange, for `on-attempt` to see.
-fn take_head(exchange: &mut Exchange, outcome: Outcome) -> Result<UpstreamBody, AttemptError> {
-    let (head, body) = outcome?.into_parts();
-    let mut headers = head.headers;
-    forwarding::remove_hop_by_hop(&mut headers);
+fn take_head(
+    revision: &Revision,
+    exchange: &mut Exchange,
+    outcome: Outcome,
+) -> Result<UpstreamBody, AttemptError> {
+    let (parts, body) = outcome?.into_parts();
+    let mut headers = parts.headers;
+    let rules = &revision.snapshot.head_rules;
+    head::admit_answer(&mut headers, parts.version, rules);
     exchange.response = Some(ResponseHead {
         source: ResponseSource::Upstream,
-        status: head.status,
+        status: parts.status,
         headers,
     });
     Ok(body)

@@ -11,7 +11,7 @@ use super::bindings::portcullis::policy::http::{
 };
 use super::state::{ExchangeHandle, HostState, ResponseHandle};
 use crate::exchange;
-use crate::policy::edit::{EditError, FieldEdit, Side, editable_name, field_value};
+use crate::policy::edit::{EditError, FieldEdit, Side, editable_name, field_value, target};
 
 type Fields = Vec<(String, Vec<u8>)>;
 type Edited = wasmtime::Result<Result<(), GuestEditError>>;
@@ -75,12 +75,10 @@ impl HostExchange for HostState {
         }
         let exchange = self.exchange()?;
         let present = first_value(&exchange.request.headers, "host").unwrap_or_default();
-        let staged = exchange.edits.head(
-            &head.method,
-            &head.authority,
-            &present,
-            &head.path_with_query,
-        );
+        let staged = target(&head.path_with_query, &exchange.route.paths).and_then(|target| {
+            let edits = &mut exchange.edits;
+            edits.head(&head.method, &head.authority, &present, target)
+        });
         Ok(staged.map_err(Into::into))
     }
 

@@ -28,6 +28,9 @@ fn the_sample_becomes_the_model() {
         drain_timeout: Duration::from_secs(20),
         limits: ClientLimits::default(),
         timeouts: ClientTimeouts::default(),
+        path_normalisation: PathNormalisation::default(),
+        trusted_proxies: Vec::new(),
+        via: Some("portcullis".to_owned()),
         redis: named(
             "main",
             RedisBinding {

@@ -6,7 +6,7 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     (
         "drain_timeout: 20s",
         "drain_timeot: 20s",
-        "5: drain_timeot: unknown key; did you mean \"drain_timeout\"? known: drain_timeout, limits, listeners, metrics, policies, redis, routes, timeouts, upstreams, workers",
+        "5: drain_timeot: unknown key; did you mean \"drain_timeout\"? known: drain_timeout, limits, listeners, metrics, path_normalisation, policies, redis, routes, timeouts, trusted_proxies, upstreams, via, workers",
     ),
     (
         "    max_idle_connections: 8",

@@ -1,0 +1,109 @@
+//! A request's head on ingress, put in order once, before any route or policy sees it: everybody after
+//! this sees the same bytes, and nothing that concerns the client's connection alone.
+
+pub mod fields;
+mod forwarded;
+mod framing;
+mod host;
+mod target;
+mod via;
+
+use std::net::SocketAddr;
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, Version};
+use ipnet::IpNet;
+use portcullis_config::{Config, PathNormalisation};
+
+pub use self::via::Via;
+use crate::client::Client;
+use crate::error::GatewayError;
+use crate::exchange::{Exchange, RequestHead};
+
+/// Names the exchange to the upstream, to policies and to the client.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a revision of the config says of heads.
+pub struct HeadRules {
+    /// How paths are spelled.
+    pub paths: PathNormalisation,
+    /// Whose word on other clients is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How the gateway names itself; `None`: not at all.
+    pub via: Option<Via>,
+}
+
+impl HeadRules {
+    /// As the config has it.
+    pub fn from_config(config: &Config) -> Self {
+        Self {
+            paths: config.path_normalisation,
+            trusted_proxies: config.trusted_proxies.clone(),
+            via: config.via.as_deref().and_then(Via::new),
+        }
+    }
+}
+
+/// Who sent a request, as far as the gateway believes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The peer, or the client that trusted proxies speak for; then with port 0 if they named none.
+    pub address: SocketAddr,
+    /// `http` or `https`: of the client's own connection.
+    pub scheme: &'static str,
+}
+
+/// The request's head as routes, policies and the upstream see it, and who sent it. `id` is the
+/// exchange's; a trusted proxy may have given it another.
+pub fn admit<B>(
+    request: Request<B>,
+    client: &Client,
+    rules: &HeadRules,
+    id: &mut String,
+) -> Result<(RequestHead, Origin, B), GatewayError> {
+    let (parts, body) = request.into_parts();
+    let mut headers = parts.headers;
+    framing::check(&headers, parts.version)?;
+    let target = target::origin_form(&parts.method, &parts.uri, &rules.paths)?;
+    host::settle(&mut headers, &parts.uri, parts.version)?;
+    fields::remove_hop_by_hop(&mut headers);
+    let origin = forwarded::tell_of_client(&mut headers, client, &rules.trusted_proxies, id);
+    if let Some(via) = &rules.via {
+        via.sign(&mut headers, parts.version);
+    }
+    let head = RequestHead {
+        method: parts.method,
+        target,
+        headers,
+    };
+    Ok((head, origin, body))
+}
+
+/// Why a client could find another end of this answer than the gateway; `None` for a sound one.
+pub fn ambiguity(answer: &HeaderMap) -> Option<&'static str> {
+    framing::ambiguity(answer)
+}
+
+/// Leaves of an answer's head what is for the client.
+pub fn admit_answer(headers: &mut HeaderMap, version: Version, rules: &HeadRules) {
+    fields::remove_hop_by_hop(headers);
+    if let Some(via) = &rules.via {
+        via.sign(headers, version);
+    }
+}
+
+/// The fields that go to the upstream.
+pub fn upstream_fields(exchange: &Exchange, has_body: bool) -> HeaderMap {
+    let mut headers = exchange.request.headers.clone();
+    // Said outright: for a GET without a length hyper would otherwise leave the body out.
+    if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
+        headers.insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests;
