@@ -2,6 +2,7 @@
 
 mod check;
 mod inspect;
+mod open_files;
 mod run;
 
 use std::path::PathBuf;

@@ -4,13 +4,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use portcullis_config::Config;
 
-use super::ConfigArguments;
+use super::{ConfigArguments, open_files};
 use crate::server::{self, Running};
 
 /// Serves until SIGINT or SIGTERM; SIGHUP reads the config again.
 pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
     let config = arguments.load().await?;
     let mut signals = Signals::catch().map_err(|error| format!("portcullis: signals: {error}"))?;
+    open_files::raise(&config.limits);
     let started = tokio::select! {
         started = server::start(&config, arguments.engines()?) => started,
         () = stop(&mut signals.interrupt, &mut signals.terminate) => return Ok(()),

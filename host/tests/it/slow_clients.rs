@@ -118,7 +118,7 @@ async fn idle_connections_after_large_heads_cost_little_memory() {
 async fn without_free_file_descriptors_accepting_pauses_and_serving_goes_on() {
     const FILES: usize = 128;
     let upstream = MockService::start().await;
-    let gateway = Portcullis::start_with_files(&config(&upstream.url()), FILES).await;
+    let gateway = Portcullis::start_with_files(&config(&upstream.url()), &FILES.to_string()).await;
     let mut client = gateway.client().await;
     client.send(Method::GET, "/x", &[], "").await;
     let mut crowd = Vec::new();
@@ -144,4 +144,16 @@ async fn without_free_file_descriptors_accepting_pauses_and_serving_goes_on() {
     let mut late = gateway.client().await;
     assert_eq!(late.send(Method::GET, "/x", &[], "").await.status, 200);
     wait_for_connections(&gateway, 2).await;
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_open_files_is_raised() {
+    let gateway = Portcullis::start_with_files("routes: []\n", "100:2000").await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", gateway.id())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = files.and_then(|line| line.split_whitespace().nth(3));
+    assert_eq!(soft, Some("2000"), "{limits}");
+    gateway.wait_for_log("limits.connections is 20000").await;
 }

@@ -28,8 +28,8 @@ impl Portcullis {
         Self::start_as(command(&[]), config).await
     }
 
-    /// The same, with so many file descriptors.
-    pub(crate) async fn start_with_files(config: &str, files: usize) -> Self {
+    /// The same, with so many file descriptors: `hard` or `soft:hard`.
+    pub(crate) async fn start_with_files(config: &str, files: &str) -> Self {
         let mut limited = Command::new("prlimit");
         limited
             .args([
