@@ -169,7 +169,7 @@ routes:
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
         metrics: metrics.clone(),
-        upstreams: UpstreamRegistry::default(),
+        upstreams: Arc::new(UpstreamRegistry::default()),
         workers: 1,
     };
     let snapshot = Snapshot::build(&config, 1, &foundations)

@@ -81,7 +81,7 @@ impl GatewayError {
             GatewayError::PolicyFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             GatewayError::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
             GatewayError::Upstream { failure, .. } => match failure {
-                Failure::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
+                Failure::NoEndpoint | Failure::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
                 Failure::ConnectTimeout | Failure::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
                 _ => StatusCode::BAD_GATEWAY,
             },
@@ -103,6 +103,7 @@ impl GatewayError {
             GatewayError::RequestBody => "request-body",
             GatewayError::Upstream { failure, .. } => match failure {
                 Failure::NoEndpoint => "upstream-no-endpoint",
+                Failure::Overloaded => "upstream-circuit-open",
                 Failure::Dns => "upstream-dns",
                 Failure::ConnectRefused => "upstream-connect-refused",
                 Failure::ConnectTimeout => "upstream-connect-timeout",

@@ -17,8 +17,8 @@ use crate::listener;
 use crate::policy::loader::PolicyLoader;
 use crate::snapshot::{Foundations, Snapshot};
 use crate::telemetry::metrics::{self, MetricsError};
-use crate::upstream::live_upstream::UpstreamStatus;
 use crate::upstream::registry::UpstreamRegistry;
+use crate::upstream::status::UpstreamStatus;
 use crate::wasm::engine::Engines;
 use crate::worker::{Shared, Worker};
 
@@ -100,7 +100,7 @@ pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, St
     let readiness = Readiness::default();
     let metrics_address = start_metrics(config, &foundations, &readiness).await?;
     foundations.metrics.revision(snapshot.revision);
-    settle(&snapshot, &foundations);
+    settle(&snapshot, &foundations).await;
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
         metrics: foundations.metrics.clone(),
@@ -151,7 +151,7 @@ impl Running {
         let revision = self.shared.snapshot.load().revision + 1;
         match Snapshot::build(config, revision, &self.foundations).await {
             Ok(snapshot) => {
-                settle(&snapshot, &self.foundations);
+                settle(&snapshot, &self.foundations).await;
                 self.shared.snapshot.store(Arc::new(snapshot));
                 self.foundations.metrics.revision(revision);
                 self.foundations.metrics.reload("ok");
@@ -194,19 +194,24 @@ impl Running {
 }
 
 /// What outlives snapshots is made fit for this one, which is about to serve.
-fn settle(snapshot: &Snapshot, foundations: &Foundations) {
+async fn settle(snapshot: &Snapshot, foundations: &Foundations) {
     foundations.kv.settle(&snapshot.kv_quotas);
-    let upstreams = snapshot.upstreams.iter().map(|upstream| &upstream.live);
-    foundations.upstreams.settle(upstreams);
+    let upstreams = snapshot.upstreams.iter();
+    let upstreams = upstreams.map(|upstream| upstream.live.clone());
+    foundations.upstreams.settle(upstreams, &snapshot.dns).await;
 }
 
 fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, StartError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let upstreams = Arc::<UpstreamRegistry>::default();
+    let metrics = Arc::new(metrics::Metrics::start()?);
+    let seen = Arc::downgrade(&upstreams);
+    metrics.observe_endpoints(move || seen.upgrade().map_or_else(Vec::new, |all| all.readings()));
     Ok(Foundations {
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
-        upstreams: UpstreamRegistry::default(),
-        metrics: Arc::new(metrics::Metrics::start()?),
+        upstreams,
+        metrics,
         workers: config.workers.unwrap_or(cores),
     })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_config::Route as RouteConfig;
-use portcullis_config::{ClientLimits, ClientTimeouts, Config, Upstream as UpstreamConfig};
+use portcullis_config::{ClientLimits, ClientTimeouts, Config, Dns, Upstream as UpstreamConfig};
 use portcullis_config::{Problem, pointer_to_path};
 
 use crate::capability::kv::KvSpaces;
@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub limits: ClientLimits,
     /// How long clients may take.
     pub timeouts: ClientTimeouts,
+    /// Where names are looked up, for [`UpstreamRegistry::settle`].
+    pub dns: Dns,
     /// Number of policy uses in all chains.
     pub policy_uses: usize,
     /// Bytes of keys by policy, for [`KvSpaces::settle`] when this snapshot begins to serve.
@@ -54,7 +56,7 @@ pub struct Foundations {
     /// The process' metrics.
     pub metrics: Arc<Metrics>,
     /// What is known of upstreams.
-    pub upstreams: UpstreamRegistry,
+    pub upstreams: Arc<UpstreamRegistry>,
     /// Number of workers.
     pub workers: usize,
 }
@@ -110,6 +112,7 @@ impl Snapshot {
             upstreams,
             limits: config.limits,
             timeouts: config.timeouts,
+            dns: config.dns.clone(),
             policy_uses,
             kv_quotas,
         })
@@ -203,6 +206,7 @@ impl Site<'_> {
             duration: route.limits.duration,
             max_attempts: route.max_attempts,
             retry_non_idempotent: route.retry_non_idempotent,
+            max_retry_after: route.max_retry_after,
             replay_buffer: route.replay_buffer,
             chain,
         }

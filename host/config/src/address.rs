@@ -81,6 +81,11 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
     })
 }
 
+/// `host[:port]`, as a request names it.
+pub(crate) fn authority(text: &str) -> Result<String, String> {
+    host_and_port(text).map(|_| text.to_ascii_lowercase())
+}
+
 /// A host to match: exact, or with `*.` in front.
 pub(crate) fn host_pattern(text: &str) -> Result<HostPattern, String> {
     let host = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();

@@ -6,6 +6,7 @@ mod client;
 mod head;
 mod listener;
 mod policy;
+mod resilience;
 mod route;
 mod upstream;
 
@@ -19,6 +20,10 @@ pub(crate) use client::{ClientLimitsFile, ClientTimeoutsFile, RouteLimitsFile};
 pub(crate) use head::PathNormalisationFile;
 pub(crate) use listener::ListenerFile;
 pub(crate) use policy::{GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile};
+pub(crate) use resilience::{
+    CircuitFile, DnsFile, HealthCheckFile, OutlierDetectionFile, ProbeKind, RetryBudgetFile,
+    StatusesFile, SuccessRateFile,
+};
 pub(crate) use route::{MatchFile, PolicyUseFile, RewriteFile, RouteFile};
 pub(crate) use upstream::{TimeoutsFile, UpstreamFile};
 
@@ -60,6 +65,9 @@ pub(crate) struct GatewayFile {
     /// Redis servers that policies can be granted.
     #[serde(default)]
     pub(crate) redis: Part<Named<RedisFile>>,
+    /// Where the host names of endpoints are looked up.
+    #[serde(default)]
+    pub(crate) dns: Part<DnsFile>,
     /// Services behind the gateway.
     #[serde(default)]
     pub(crate) upstreams: Part<Named<UpstreamFile>>,

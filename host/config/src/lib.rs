@@ -16,6 +16,7 @@ mod part;
 mod path;
 mod path_normalisation;
 mod policy;
+mod resilience;
 mod route;
 mod scalar;
 mod schema;
@@ -40,6 +41,9 @@ pub use path_normalisation::{EncodedSlashes, PathError, PathNormalisation};
 pub use policy::{
     Capability, ComponentSource, Grants, Isolation, KvGrant, Limits, MetricsGrant, Policy,
     RedisGrant,
+};
+pub use resilience::{
+    Circuit, Dns, HealthCheck, OutlierDetection, Probe, RetryBudget, SuccessRate,
 };
 pub use route::{HostPattern, Match, OnFailure, PolicyUse, Rewrite, Route};
 pub use schema::{json_schema, schema_problems};

@@ -12,6 +12,7 @@ use crate::listener::Listener;
 use crate::path::Lines;
 use crate::path_normalisation::PathNormalisation;
 use crate::policy::Policy;
+use crate::resilience::Dns;
 use crate::route::Route;
 use crate::secret::Secret;
 use crate::upstream::Upstream;
@@ -39,6 +40,8 @@ pub struct Config {
     pub via: Option<String>,
     /// Redis servers, by the name that grants use.
     pub redis: BTreeMap<String, RedisBinding>,
+    /// Where the host names of endpoints are looked up.
+    pub dns: Dns,
     /// Services behind the gateway, by the name that routes use.
     pub upstreams: BTreeMap<String, Upstream>,
     /// Policies, by the name that routes use.

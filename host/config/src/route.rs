@@ -29,6 +29,9 @@ pub struct Route {
     pub max_attempts: u32,
     /// Whether a request whose method is not idempotent may be sent again. Default no.
     pub retry_non_idempotent: bool,
+    /// The longest `Retry-After` that is waited for; a response that asks for more is delivered: 0 to 1
+    /// hour, default 30 s.
+    pub max_retry_after: Duration,
     /// Bytes of a request's body that are kept so that it can be sent again; a longer one is sent once:
     /// 0 to 16 MiB, default 64 KiB.
     pub replay_buffer: usize,
@@ -41,6 +44,8 @@ impl Route {
     pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(15);
     /// Of [`Route::max_attempts`].
     pub const DEFAULT_MAX_ATTEMPTS: u32 = 5;
+    /// Of [`Route::max_retry_after`].
+    pub const DEFAULT_MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
     /// Of [`Route::replay_buffer`]: as much as nginx and Envoy keep of a small request.
     pub const DEFAULT_REPLAY_BUFFER: u64 = 64 << 10;
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::balancing::{LoadBalancing, WeightedEndpoint};
+use crate::resilience::{Circuit, HealthCheck, OutlierDetection, RetryBudget};
 
 /// A service behind the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,17 @@ pub struct Upstream {
     /// How long the share of a new or recovered endpoint grows until it is whole: 0 (off, the default)
     /// to 1 hour. Not for hashing, where a share that grows would move keys twice.
     pub warm_up: Duration,
+    /// Percent of the endpoints, 0 to 100, default 50; when fewer are available, all are used, since the
+    /// rest would break down under the load of all. 0: never.
+    pub panic_threshold: u32,
+    /// How endpoints are asked whether they are well. `None`: not at all.
+    pub health_check: Option<HealthCheck>,
+    /// When an endpoint is left alone for what it answers. `None`: never.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// What it is sent at the same time.
+    pub circuit: Circuit,
+    /// How many retries it is sent.
+    pub retry_budget: RetryBudget,
     /// How long its steps may take.
     pub timeouts: Timeouts,
     /// Unused connections that are kept for each worker and endpoint: 0 to 10,000, default 64.
@@ -21,6 +33,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// Of [`Upstream::panic_threshold`].
+    pub const DEFAULT_PANIC_THRESHOLD: u32 = 50;
     /// Of [`Upstream::warm_up`].
     pub const DEFAULT_WARM_UP: Duration = Duration::ZERO;
     /// Enough for a worker with 64 requests in flight to one endpoint not to reconnect.

@@ -7,6 +7,7 @@ mod head;
 mod listeners;
 mod matches;
 mod policies;
+mod resilience;
 mod routes;
 mod upstreams;
 
@@ -53,6 +54,7 @@ pub(crate) fn validate(
     let redis = named("redis", file.redis, checks, |path, file, checks| {
         redis(path, file, sources, checks)
     });
+    let dns = resilience::dns("dns", file.dns, checks);
     let upstreams = named("upstreams", file.upstreams, checks, upstreams::upstream);
     let base: &Path = sources.base;
     let policies = named("policies", file.policies, checks, |path, file, checks| {
@@ -73,6 +75,7 @@ pub(crate) fn validate(
         trusted_proxies: trusted_proxies?,
         via: via?,
         redis: redis?,
+        dns: dns?,
         upstreams: upstreams?,
         policies: policies?,
         routes: routes?,

@@ -87,6 +87,8 @@ pub struct Attempt {
 pub enum Failure {
     /// The upstream has no endpoint to offer.
     NoEndpoint,
+    /// The upstream's circuit is open: as much is under way as it may be sent.
+    Overloaded,
     /// The endpoint's name has no address.
     Dns,
     /// The endpoint refused the connection, or no way leads there.
@@ -112,6 +114,7 @@ impl Failure {
     pub fn name(self) -> &'static str {
         match self {
             Failure::NoEndpoint => "no-endpoint",
+            Failure::Overloaded => "overloaded",
             Failure::Dns => "dns",
             Failure::ConnectRefused => "connect-refused",
             Failure::ConnectTimeout => "connect-timeout",

@@ -41,6 +41,8 @@ pub struct Route {
     pub max_attempts: u32,
     /// Whether a POST that may have been processed may be sent again.
     pub retry_non_idempotent: bool,
+    /// The longest `Retry-After` that is waited for.
+    pub max_retry_after: Duration,
     /// Bytes of a request's body that are kept so that it can be sent again.
     pub replay_buffer: usize,
     /// The policies, in the order of the request's way.

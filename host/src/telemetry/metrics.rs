@@ -16,6 +16,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
 use super::client::ClientCounters;
+use super::upstream::{self, EndpointReading, UpstreamMetrics};
 use crate::wasm::Phase;
 
 /// Seconds; the boundaries of OpenTelemetry's HTTP conventions, with finer ones below.
@@ -34,6 +35,8 @@ pub struct Metrics {
     registry: Registry,
     _provider: SdkMeterProvider,
     pub(super) meter: Meter,
+    /// Of upstreams.
+    pub upstreams: UpstreamMetrics,
     request_duration: Histogram<f64>,
     policy_duration: Histogram<f64>,
     policy_faults: Counter<u64>,
@@ -107,6 +110,7 @@ impl Metrics {
                 "Reloads of the config, by result",
             ),
             client: ClientCounters::new(&meter),
+            upstreams: UpstreamMetrics::new(&meter),
             meter,
         };
         metrics.announce_build();
@@ -184,6 +188,14 @@ impl Metrics {
         AttemptCounters(classes.map(|class| self.attempts.bind(&attempt_labels(upstream, class))))
     }
 
+    /// Shows the endpoints that `read` finds whenever the metrics are read.
+    pub fn observe_endpoints(
+        &self,
+        read: impl Fn() -> Vec<EndpointReading> + Send + Sync + Clone + 'static,
+    ) {
+        upstream::observe(&self.meter, read);
+    }
+
     fn announce_build(&self) {
         let info = self
             .meter
@@ -201,7 +213,11 @@ fn attempt_labels(upstream: &str, outcome: &'static str) -> [KeyValue; 2] {
     ]
 }
 
-fn counter(meter: &Meter, name: &'static str, description: &'static str) -> Counter<u64> {
+pub(super) fn counter(
+    meter: &Meter,
+    name: &'static str,
+    description: &'static str,
+) -> Counter<u64> {
     meter
         .u64_counter(name)
         .with_description(description)

@@ -4,3 +4,4 @@ pub mod client;
 pub mod log;
 pub mod metrics;
 pub mod policy;
+pub mod upstream;

@@ -31,13 +31,13 @@ pub struct AttemptError {
 }
 
 impl AttemptError {
-    /// There was nowhere to send it.
-    pub(super) fn no_endpoint() -> Self {
+    /// It did not come to an attempt.
+    pub(super) fn unsent(failure: Failure, detail: impl ToString) -> Self {
         Self {
-            failure: Failure::NoEndpoint,
+            failure,
             sent: false,
             reused: false,
-            detail: "no endpoint".to_owned(),
+            detail: detail.to_string(),
         }
     }
 }

@@ -83,25 +83,68 @@ impl<'a> Attempts<'a> {
             now: Moment::at(started),
         };
         let Some(pool) = self.pools.pick(&wish) else {
-            let outcome = Err(AttemptError::no_endpoint());
+            let outcome = Err(self.no_endpoint());
             return (self.facts(exchange, "".into(), started, &outcome), outcome);
         };
         self.last_endpoint = Some(pool.clone());
         let outcome = self.send(exchange, &pool).await;
         count(self.revision, self.upstream, &outcome);
-        let facts = self.facts(exchange, pool.authority.clone(), started, &outcome);
+        self.report(&pool, &outcome);
+        let facts = self.facts(exchange, pool.state.name.clone(), started, &outcome);
         (facts, outcome)
     }
 
+    fn no_endpoint(&self) -> AttemptError {
+        if self.upstream.live.is_unresolved() {
+            AttemptError::unsent(Failure::Dns, "no name of the upstream has been resolved")
+        } else {
+            AttemptError::unsent(Failure::NoEndpoint, "no endpoint is available")
+        }
+    }
+
     async fn send(&mut self, exchange: &Exchange, pool: &Rc<EndpointPool>) -> Outcome {
-        let permit = Permit::new(pool.clone());
         // One instant for both sends, should there be two.
         let deadline = tokio::time::Instant::now() + self.timeout(exchange);
+        let limits = &self.upstream.live.config.circuit;
+        let permit = Permit::take(pool, limits, deadline).await?;
         let outcome = attempt_once(exchange, &self.target, &mut self.body, |request| {
             attempt::send(pool, request, self.upstream.connect_timeout, deadline)
         })
         .await;
         outcome.map(|response| response.map(|body| body.with(permit)))
+    }
+
+    /// Tells what the outcome says of the endpoint, where that is wanted.
+    fn report(&self, pool: &EndpointPool, outcome: &Outcome) {
+        let live = &self.upstream.live;
+        if live.config.outlier_detection.is_none() {
+            return;
+        }
+        if let Some(succeeded) = says_of_endpoint(outcome)
+            && let Some(ejection) = live.report(&pool.state, succeeded, Moment::now())
+        {
+            let (upstream, reason) = (&*live.name, ejection.suspicion.name());
+            self.revision.metrics.upstreams.ejected(upstream, reason);
+            let endpoint = &*pool.state.name;
+            tracing::warn!(
+                upstream,
+                endpoint,
+                reason,
+                "ejected for {:?}",
+                ejection.time
+            );
+        }
+    }
+
+    /// Whether the upstream's budget has a retry; takes it out.
+    pub fn may_retry(&self) -> bool {
+        let live = &self.upstream.live;
+        let settings = &live.config.retry_budget;
+        let allowed = live.counts.retries.withdraw(settings, Moment::now());
+        if !allowed {
+            self.revision.metrics.upstreams.retry_refused(&live.name);
+        }
+        allowed
     }
 
     /// Waits as planned; of the answer that is not wanted only the connection is kept.
@@ -184,6 +227,18 @@ fn request(exchange: &Exchange, target: &PathAndQuery, body: RequestBody) -> Req
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = head::upstream_fields(exchange, has_body);
     request
+}
+
+/// Whether the endpoint did well: an answer other than 502, 503 and 504, which say that it, or what is
+/// behind it, cannot work. `None`: the outcome says nothing of it.
+fn says_of_endpoint(outcome: &Outcome) -> Option<bool> {
+    match outcome {
+        Ok(response) => Some(!matches!(response.status().as_u16(), 502..=504)),
+        Err(error) => match error.failure {
+            Failure::RequestBody | Failure::Overloaded | Failure::NoEndpoint => None,
+            _ => Some(false),
+        },
+    }
 }
 
 fn count(revision: &Revision, upstream: &Upstream, outcome: &Outcome) {

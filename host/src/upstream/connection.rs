@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use super::body::RequestBody;
 use super::endpoint_state::EndpointState;
+use super::live_upstream::Counts;
 use crate::policy::verdict::Failure;
 
 /// Sends requests over one connection, one after another.
@@ -26,12 +27,14 @@ const MAX_FIELDS: usize = 200;
 
 /// Idle connections to one endpoint.
 pub struct EndpointPool {
-    /// Where they lead.
+    /// Where the config says that they lead.
     pub endpoint: Endpoint,
-    /// The endpoint as metrics, logs and policies name it.
+    /// The same as a `Host` field.
     pub authority: Arc<str>,
     /// What the process knows of the endpoint.
     pub state: Arc<EndpointState>,
+    /// What it knows of the upstream.
+    pub counts: Arc<Counts>,
     idle: RefCell<Vec<Idle>>,
     max_idle: usize,
     idle_timeout: Duration,
@@ -56,6 +59,7 @@ impl EndpointPool {
     pub fn new(
         endpoint: Endpoint,
         state: Arc<EndpointState>,
+        counts: Arc<Counts>,
         max_idle: usize,
         idle_timeout: Duration,
     ) -> Self {
@@ -64,6 +68,7 @@ impl EndpointPool {
             endpoint,
             authority,
             state,
+            counts,
             idle: RefCell::default(),
             max_idle,
             idle_timeout,
@@ -123,16 +128,8 @@ impl EndpointPool {
             failure,
             detail: format!("{}: {cause}", self.authority),
         };
-        let address = (self.endpoint.host.as_str(), self.endpoint.port);
-        let mut addresses = tokio::net::lookup_host(address)
-            .await
-            .map_err(|error| failed(Failure::Dns, &error))?
-            .peekable();
-        if addresses.peek().is_none() {
-            return Err(failed(Failure::Dns, &"the name has no address"));
-        }
         let mut refused = None;
-        for address in addresses {
+        for address in &self.state.addresses {
             match TcpStream::connect(address).await {
                 Ok(stream) => {
                     return handshake(stream)

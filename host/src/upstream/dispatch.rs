@@ -1,15 +1,17 @@
 //! Attempts until there is an answer: the mechanism and the bounds, while policies decide.
 //!
 //! A policy may ask for another attempt; it gets one only if the request can be sent again
-//! without harm, the route's number of attempts is not used up and the deadline leaves time.
+//! without harm, the route's number of attempts is not used up, the deadline leaves time for the wait
+//! (for at least as long as the answer's `Retry-After` asks), and the upstream's budget has a retry.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::Upstream;
 use super::attempt::AttemptError;
 use super::attempts::{Attempts, Outcome, is_idempotent};
 use super::body::UpstreamBody;
 use super::body_source::BodySource;
+use super::retry_after::retry_after;
 use crate::client_body::ClientBody;
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
@@ -38,6 +40,13 @@ pub async fn dispatch(
     // Also without a policy: a connection that the endpoint closes just now is no reason to fail.
     let again = asked || is_idempotent(&exchange.request.method);
     let body = BodySource::new(body, if again { route.replay_buffer } else { 0 });
+    if asked {
+        upstream
+            .live
+            .counts
+            .retries
+            .deposit(&upstream.live.config.retry_budget);
+    }
     let mut attempts = Attempts::new(revision, &exchange, target, body);
     loop {
         let (last, outcome) = attempts.next(&exchange).await;
@@ -49,8 +58,10 @@ pub async fn dispatch(
         let (back, verdict) = chain::on_attempt(revision, exchange, &last).await;
         exchange = back;
         match verdict.map(|verdict| bounded(verdict, &last, &exchange)) {
-            Ok(Some(plan)) => attempts.prepare(plan, &last, &mut exchange, answer).await,
-            Ok(None) => return deliver(upstream, exchange, answer),
+            Ok(Some(plan)) if attempts.may_retry() => {
+                attempts.prepare(plan, &last, &mut exchange, answer).await;
+            }
+            Ok(_) => return deliver(upstream, exchange, answer),
             Err(error) => return (exchange, Err(error)),
         }
     }
@@ -58,14 +69,21 @@ pub async fn dispatch(
 
 /// The retry that the host allows of what a policy asks for.
 fn bounded(verdict: AttemptVerdict, last: &Attempt, exchange: &Exchange) -> Option<RetryPlan> {
-    let AttemptVerdict::Retry(plan) = verdict else {
+    let AttemptVerdict::Retry(mut plan) = verdict else {
         return None;
     };
     let route = &exchange.route;
+    let asked_for = exchange
+        .response
+        .as_ref()
+        .and_then(|response| retry_after(&response.headers, SystemTime::now()))
+        .unwrap_or_default();
+    plan.delay = plan.delay.max(asked_for);
     let harmless = last.idempotent || !last.sent;
     let allowed = last.number < route.max_attempts
         && last.replayable
         && harmless
+        && asked_for <= route.max_retry_after
         && plan.delay < last.remaining;
     allowed.then_some(plan)
 }

@@ -1,9 +1,11 @@
 //! What the whole process knows of one address of an upstream.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::moment::Moment;
+use super::outlier::Outlier;
 
 /// Shared by all workers; outlives configs in which the endpoint stays.
 ///
@@ -11,22 +13,26 @@ use super::moment::Moment;
 /// reads a value from a moment ago has chosen a moment ago.
 #[derive(Debug)]
 pub struct EndpointState {
-    /// The endpoint as metrics, logs and policies name it.
+    /// The endpoint as metrics, logs and policies name it: its address.
     pub name: Arc<str>,
+    /// Where to connect to; the first that accepts. More than one only for `localhost`.
+    pub addresses: Vec<SocketAddr>,
+    /// What its answers to requests say.
+    pub outlier: Outlier,
     in_flight: AtomicU32,
     healthy: AtomicBool,
-    ejected_until: AtomicU64,
     since: AtomicU64,
 }
 
 impl EndpointState {
     /// A healthy endpoint without requests, available since then.
-    pub fn new(name: Arc<str>, since: Moment) -> Self {
+    pub fn new(addresses: Vec<SocketAddr>, since: Moment) -> Self {
         Self {
-            name,
+            name: name(&addresses).into(),
+            addresses,
+            outlier: Outlier::default(),
             in_flight: AtomicU32::new(0),
             healthy: AtomicBool::new(true),
-            ejected_until: AtomicU64::new(Moment::NEVER.0),
             since: AtomicU64::new(since.0),
         }
     }
@@ -51,18 +57,29 @@ impl EndpointState {
         self.healthy.load(Ordering::Relaxed)
     }
 
-    /// The end of the present or last ejection; never if there was none.
-    pub fn ejected_until(&self) -> Moment {
-        Moment(self.ejected_until.load(Ordering::Relaxed))
+    /// The health checks say so.
+    pub fn set_healthy(&self, healthy: bool, now: Moment) {
+        if healthy && !self.is_healthy() {
+            self.since.store(now.0, Ordering::Relaxed);
+        }
+        self.healthy.store(healthy, Ordering::Relaxed);
     }
 
     /// Whether it may be sent requests.
     pub fn is_available(&self, now: Moment) -> bool {
-        self.is_healthy() && self.ejected_until() <= now
+        self.is_healthy() && !self.outlier.is_ejected(now)
     }
 
     /// Since when it is, or was last, available.
     pub fn since(&self) -> Moment {
-        Moment(self.since.load(Ordering::Relaxed)).max(self.ejected_until())
+        Moment(self.since.load(Ordering::Relaxed)).max(self.outlier.ejected_until())
     }
+}
+
+/// The name of the endpoint at these addresses.
+pub fn name(addresses: &[SocketAddr]) -> String {
+    addresses
+        .first()
+        .map(SocketAddr::to_string)
+        .unwrap_or_default()
 }

@@ -2,21 +2,74 @@
 
 use std::rc::Rc;
 
-use super::connection::EndpointPool;
+use portcullis_config::Circuit as Limits;
+use tokio::time::{Instant, timeout_at};
 
-/// Counts a request at its endpoint until it is dropped, with the body of the response.
-pub struct Permit(Rc<EndpointPool>);
+use super::attempt::AttemptError;
+use super::circuit::Overflow;
+use super::connection::EndpointPool;
+use crate::policy::verdict::Failure;
+
+/// Counts a request at its endpoint and at its upstream until it is dropped, with the body of the
+/// response.
+pub struct Permit {
+    pool: Rc<EndpointPool>,
+    has_connection: bool,
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum PermitError {
+    /// Too much is under way.
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+    /// No connection became free in time.
+    #[error("no connection became free in time: circuit.max_connections are in use")]
+    Timeout,
+}
+
+impl From<PermitError> for AttemptError {
+    fn from(error: PermitError) -> Self {
+        let failure = match error {
+            PermitError::Overflow(_) => Failure::Overloaded,
+            PermitError::Timeout => Failure::ConnectTimeout,
+        };
+        Self::unsent(failure, error)
+    }
+}
 
 impl Permit {
-    /// For one request to that endpoint.
-    pub fn new(pool: Rc<EndpointPool>) -> Self {
+    /// For one request to that endpoint; waits for a connection to be allowed until `deadline`.
+    pub async fn take(
+        pool: &Rc<EndpointPool>,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<Self, PermitError> {
+        let circuit = &pool.counts.circuit;
+        circuit.enter(limits)?;
         pool.state.enter();
-        Self(pool)
+        let mut permit = Self {
+            pool: pool.clone(),
+            has_connection: false,
+        };
+        if !circuit.try_connect(limits) {
+            match timeout_at(deadline, circuit.connect(limits)).await {
+                Ok(connected) => connected?,
+                Err(_) => return Err(PermitError::Timeout),
+            }
+        }
+        permit.has_connection = true;
+        Ok(permit)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.state.leave();
+        let circuit = &self.pool.counts.circuit;
+        if self.has_connection {
+            circuit.disconnect();
+        }
+        self.pool.state.leave();
+        circuit.leave();
     }
 }

@@ -95,12 +95,15 @@ impl Members {
     fn new(live: &LiveUpstream, worker: usize, kept: &[Rc<EndpointPool>]) -> Self {
         let set = live.endpoints();
         let pool = |member: &Member| {
-            let is_same = |pool: &&Rc<EndpointPool>| Arc::ptr_eq(&pool.state, &member.state);
+            let is_same = |pool: &&Rc<EndpointPool>| {
+                Arc::ptr_eq(&pool.state, &member.state) && pool.endpoint == member.endpoint
+            };
             let kept = kept.iter().find(is_same).cloned();
             kept.unwrap_or_else(|| {
                 Rc::new(EndpointPool::new(
                     member.endpoint.clone(),
                     member.state.clone(),
+                    live.counts.clone(),
                     live.config.max_idle_connections,
                     live.config.timeouts.idle,
                 ))
@@ -123,7 +126,7 @@ impl Members {
     fn choose(&mut self, live: &LiveUpstream, wish: &Wish) -> Option<usize> {
         let terms = Terms {
             warm_up: live.config.warm_up,
-            panic_threshold: 50,
+            panic_threshold: live.config.panic_threshold,
         };
         if self.pools.len() == 1 && terms.panic_threshold > 0 {
             return Some(0);

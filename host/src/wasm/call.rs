@@ -216,6 +216,7 @@ fn guest_facts(last: &Attempt) -> guest_attempt::Attempt {
 fn guest_failure(failure: Failure) -> guest_attempt::Failure {
     match failure {
         Failure::NoEndpoint => guest_attempt::Failure::NoEndpoint,
+        Failure::Overloaded => guest_attempt::Failure::Overloaded,
         Failure::Dns => guest_attempt::Failure::Dns,
         Failure::ConnectRefused => guest_attempt::Failure::ConnectRefused,
         Failure::ConnectTimeout => guest_attempt::Failure::ConnectTimeout,

@@ -7,14 +7,18 @@
 
 mod balancing;
 mod bodies;
+mod circuits;
 mod cli;
 mod client_timeouts;
 mod connections;
 mod edge_cases;
 mod edge_policies;
 mod forwarding;
+mod health;
 mod limits;
 mod metrics;
+mod names;
+mod outliers;
 mod policies;
 mod policies_load;
 mod policies_state;

@@ -256,6 +256,42 @@ async fn a_retry_after_beyond_its_cap_or_the_deadline_is_delivered() {
 }
 
 #[tokio::test]
+async fn the_routes_bound_of_retry_after_goes_beyond_the_policys() {
+    let upstream = MockService::start().await;
+    let gateway = gateway_to(
+        &upstream.url(),
+        "max_retry_after: 1s,",
+        "retry_after_cap: 10s",
+    )
+    .await;
+    let answer = gateway.get("/status/503?retry_after=2").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_date_to_retry_after_is_waited_for_by_the_gateway() {
+    let upstream = MockService::start().await;
+    // The policy passes over dates, and would come back at once.
+    let gateway = gateway_to(&upstream.url(), "", FAST).await;
+    for (seconds, attempts) in [(3, 2), (3600, 1)] {
+        upstream.reset();
+        let date = std::time::SystemTime::now() + Duration::from_secs(seconds);
+        let date = httpdate::fmt_http_date(date);
+        let busy = Step::respond(503, "").with_header("retry-after", &date);
+        upstream.script("/busy", vec![busy, Step::Status(200)]);
+        gateway.get("/busy").await;
+        let requests = upstream.requests_to("/busy");
+        assert_eq!(requests.len(), attempts, "{date}");
+        if attempts == 2 {
+            // Dates are whole seconds.
+            let waited = since_first(&requests, 1);
+            assert!(waited >= Duration::from_secs(1), "{waited:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn without_a_policy_nothing_is_tried_again() {
     let upstream = MockService::start().await;
     let gateway = TestGateway::start(&format!(

@@ -1,5 +1,6 @@
 //! A gateway, an upstream, a client: each in a line, so that tests read as sentences.
 
+pub(crate) mod name_server;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod redis;
@@ -16,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portcullis::server::{self, Running};
-use portcullis::upstream::live_upstream::UpstreamStatus;
+use portcullis::upstream::status::UpstreamStatus;
 use portcullis::wasm::engine::Engines;
 use tokio::net::TcpStream;
 

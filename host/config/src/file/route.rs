@@ -38,6 +38,9 @@ pub(crate) struct RouteFile {
     /// Whether a request whose method is not idempotent may be sent again.
     #[serde(default)]
     pub(crate) retry_non_idempotent: Part<bool>,
+    /// The longest Retry-After that is waited for when a policy retries: 0s to 1h.
+    #[serde(default = "default_max_retry_after")]
+    pub(crate) max_retry_after: Part<DurationText>,
     /// How much of a request's body is kept so that it can be sent again: 0B to 16MiB.
     #[serde(default = "default_replay_buffer")]
     pub(crate) replay_buffer: Part<SizeText>,
@@ -111,6 +114,10 @@ fn default_route_deadline() -> Part<DurationText> {
 
 fn default_max_attempts() -> Part<u32> {
     Part::Read(Route::DEFAULT_MAX_ATTEMPTS)
+}
+
+fn default_max_retry_after() -> Part<DurationText> {
+    duration(Route::DEFAULT_MAX_RETRY_AFTER)
 }
 
 fn default_replay_buffer() -> Part<SizeText> {

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointFile, LoadBalancingFile, duration};
+use super::{
+    CircuitFile, EndpointFile, HealthCheckFile, LoadBalancingFile, OutlierDetectionFile,
+    RetryBudgetFile, duration,
+};
 use crate::part::Part;
 use crate::units::DurationText;
 use crate::upstream::{Timeouts, Upstream};
@@ -21,6 +24,22 @@ pub(crate) struct UpstreamFile {
     /// How long a new or recovered endpoint's share grows until it is whole: 0s to 1h.
     #[serde(default = "default_warm_up")]
     pub(crate) warm_up: Part<DurationText>,
+    /// Percent of the endpoints; when fewer are available, all are used. 0: never.
+    #[serde(default = "default_panic_threshold")]
+    #[schemars(range(min = 0, max = 100))]
+    pub(crate) panic_threshold: Part<u32>,
+    /// How endpoints are asked whether they are well; not at all if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) health_check: Option<Part<HealthCheckFile>>,
+    /// When an endpoint is left alone for what it answers; never if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outlier_detection: Option<Part<OutlierDetectionFile>>,
+    /// What it is sent at the same time, by all workers together.
+    #[serde(default)]
+    pub(crate) circuit: Part<CircuitFile>,
+    /// How many retries it is sent beside its requests.
+    #[serde(default)]
+    pub(crate) retry_budget: Part<RetryBudgetFile>,
     /// How long its steps may take: 1ms to 1h each.
     #[serde(default)]
     pub(crate) timeouts: Part<TimeoutsFile>,
@@ -56,6 +75,10 @@ impl Default for TimeoutsFile {
 
 fn default_warm_up() -> Part<DurationText> {
     duration(Upstream::DEFAULT_WARM_UP)
+}
+
+fn default_panic_threshold() -> Part<u32> {
+    Part::Read(Upstream::DEFAULT_PANIC_THRESHOLD)
 }
 
 fn default_max_idle_connections() -> Part<usize> {

@@ -126,3 +126,95 @@ fn each_slip_is_one_problem() {
         );
     }
 }
+
+#[test]
+fn what_is_left_out_watches_nobody_and_protects_everybody() {
+    let upstream = upstream(ONE);
+    assert_eq!(upstream.panic_threshold, 50);
+    assert_eq!(upstream.health_check, None);
+    assert_eq!(upstream.outlier_detection, None);
+    let circuit = Circuit {
+        max_connections: 4_096,
+        max_pending: 1_024,
+        max_requests: 8_192,
+    };
+    assert_eq!(upstream.circuit, circuit);
+    let budget = RetryBudget {
+        ratio_millis: 200,
+        min_retries_per_second: 10,
+    };
+    assert_eq!(upstream.retry_budget, budget);
+}
+
+#[test]
+fn health_checks_are_read() {
+    let read = |check: &str| {
+        let upstream = upstream(&format!("{ONE}, health_check: {check}"));
+        upstream.health_check.unwrap()
+    };
+    let default = HealthCheck {
+        probe: Probe::Http {
+            path: "/".to_owned(),
+            expect: vec![200..=299],
+        },
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(1),
+        healthy_after: 2,
+        unhealthy_after: 3,
+        host: None,
+    };
+    assert_eq!(read("{}"), default);
+    let http = read("{ path: '/h?x=1', expect: [200, '204', 300-399], host: Probe.test:80 }");
+    let expected = HealthCheck {
+        probe: Probe::Http {
+            path: "/h?x=1".to_owned(),
+            expect: vec![200..=200, 204..=204, 300..=399],
+        },
+        host: Some("probe.test:80".to_owned()),
+        ..default
+    };
+    assert_eq!(http, expected);
+    let service = |service: &str| Probe::Grpc {
+        service: service.to_owned(),
+    };
+    assert_eq!(read("{ type: grpc, service: a.B }").probe, service("a.B"));
+    assert_eq!(read("{ type: grpc }").probe, service(""));
+    assert_eq!(read("{ type: tcp }").probe, Probe::Tcp);
+}
+
+#[test]
+fn outlier_detection_is_read() {
+    let read = |detection: &str| {
+        let upstream = upstream(&format!("{ONE}, outlier_detection: {detection}"));
+        upstream.outlier_detection.unwrap()
+    };
+    assert_eq!(read("{}"), OutlierDetection::default());
+    let rate = read("{ success_rate: { minimum: 90 }, max_ejected_percent: 10 }");
+    let expected = OutlierDetection {
+        success_rate: Some(SuccessRate {
+            minimum: 90,
+            interval: Duration::from_secs(10),
+            min_requests: 100,
+        }),
+        max_ejected_percent: 10,
+        ..OutlierDetection::default()
+    };
+    assert_eq!(rate, expected);
+}
+
+#[test]
+fn name_servers_are_addresses() {
+    let text = config(ONE) + "dns: { servers: ['127.0.0.1:5353', '[::1]:53'] }\n";
+    let servers = parse(&text).unwrap().dns.servers;
+    assert_eq!(
+        servers,
+        ["127.0.0.1:5353", "[::1]:53"].map(|text| text.parse().unwrap())
+    );
+    let text = config(ONE) + "dns: { servers: [localhost:53] }\n";
+    assert_eq!(
+        problems(&text),
+        [
+            "5: dns.servers[0]: expected an IP address, not a host name: write 127.0.0.1 for this machine, 0.0.0.0 for all interfaces"
+        ]
+    );
+}

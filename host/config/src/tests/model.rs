@@ -38,6 +38,7 @@ fn the_sample_becomes_the_model() {
                 deadline: Duration::from_millis(7),
             },
         ),
+        dns: Dns::default(),
         upstreams: named("mock-service", upstream()),
         policies: named("rate-limit", policy()),
         routes: vec![route()],
@@ -57,6 +58,11 @@ fn upstream() -> Upstream {
         }],
         load_balancing: LoadBalancing::RoundRobin,
         warm_up: Duration::ZERO,
+        panic_threshold: 50,
+        health_check: None,
+        outlier_detection: None,
+        circuit: Circuit::default(),
+        retry_budget: RetryBudget::default(),
         timeouts: Timeouts {
             connect: Duration::from_secs(2),
             attempt: Duration::from_secs(5),
@@ -108,6 +114,7 @@ fn route() -> Route {
         limits: RouteLimits::default(),
         max_attempts: 3,
         retry_non_idempotent: true,
+        max_retry_after: Duration::from_secs(30),
         replay_buffer: 64 << 10,
         policies: vec![PolicyUse {
             policy: "rate-limit".to_owned(),

@@ -6,12 +6,12 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     (
         "drain_timeout: 20s",
         "drain_timeot: 20s",
-        "5: drain_timeot: unknown key; did you mean \"drain_timeout\"? known: drain_timeout, limits, listeners, metrics, path_normalisation, policies, redis, routes, timeouts, trusted_proxies, upstreams, via, workers",
+        "5: drain_timeot: unknown key; did you mean \"drain_timeout\"? known: dns, drain_timeout, limits, listeners, metrics, path_normalisation, policies, redis, routes, timeouts, trusted_proxies, upstreams, via, workers",
     ),
     (
         "    max_idle_connections: 8",
         "    unknown: {}",
-        "12: upstreams.mock-service.unknown: unknown key; known: endpoints, load_balancing, max_idle_connections, timeouts, warm_up",
+        "12: upstreams.mock-service.unknown: unknown key; known: circuit, endpoints, health_check, load_balancing, max_idle_connections, outlier_detection, panic_threshold, retry_budget, timeouts, warm_up",
     ),
     (
         "metrics: {} }",

@@ -59,6 +59,12 @@ fn route(
     let limits = route_limits(&at("limits"), file.limits, checks);
     let max_attempts = checks.read(&at("max_attempts"), file.max_attempts);
     let retry_non_idempotent = checks.read(&at("retry_non_idempotent"), file.retry_non_idempotent);
+    let max_retry_after = checks.duration(
+        &at("max_retry_after"),
+        file.max_retry_after,
+        std::time::Duration::ZERO,
+        HOUR,
+    );
     let replay_buffer = checks.size(&at("replay_buffer"), file.replay_buffer, 0, 16 << 20);
     let policies = policy_uses(&at("policies"), file.policies, names, checks);
     Some(Route {
@@ -70,6 +76,7 @@ fn route(
         limits: limits?,
         max_attempts: max_attempts?,
         retry_non_idempotent: retry_non_idempotent?,
+        max_retry_after: max_retry_after?,
         replay_buffer: usize::try_from(replay_buffer?).ok()?,
         policies: policies?,
     })

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::balancing::{endpoints, load_balancing};
-use super::{Checks, HOUR, MILLISECOND};
+use super::resilience::{circuit, health_check, outlier_detection, retry_budget};
+use super::{Checks, HOUR, MILLISECOND, present};
 use crate::file::{TimeoutsFile, UpstreamFile};
 use crate::part::Part;
 use crate::path::join_key;
@@ -23,6 +24,16 @@ pub(super) fn upstream(path: &str, file: UpstreamFile, checks: &mut Checks) -> O
         Duration::ZERO,
         HOUR,
     );
+    let at = |key: &str| join_key(path, key);
+    let panic_threshold = checks.read(&at("panic_threshold"), file.panic_threshold);
+    let health_check = file
+        .health_check
+        .map(|part| health_check(&at("health_check"), part, checks));
+    let outlier_detection = file
+        .outlier_detection
+        .map(|part| outlier_detection(&at("outlier_detection"), part, checks));
+    let circuit = circuit(&at("circuit"), file.circuit, checks);
+    let retry_budget = retry_budget(&at("retry_budget"), file.retry_budget, checks);
     let timeouts_path = join_key(path, "timeouts");
     let timeouts = checks
         .read(&timeouts_path, file.timeouts)
@@ -35,6 +46,11 @@ pub(super) fn upstream(path: &str, file: UpstreamFile, checks: &mut Checks) -> O
         endpoints: endpoints?,
         load_balancing: load_balancing?,
         warm_up: warm_up?,
+        panic_threshold: panic_threshold?,
+        health_check: present(health_check)?,
+        outlier_detection: present(outlier_detection)?,
+        circuit: circuit?,
+        retry_budget: retry_budget?,
         timeouts: timeouts?,
         max_idle_connections: max_idle_connections?,
     })
