@@ -69,6 +69,8 @@ pub struct Exchange {
     pub scheme: &'static str,
     /// The route that was found.
     pub route: Arc<Route>,
+    /// Place of the upstream that was chosen for it in the snapshot; `None` where the route answers itself.
+    pub upstream: Option<usize>,
     /// When the head had arrived.
     pub started: Instant,
     /// When the answer must be there.
@@ -93,12 +95,16 @@ impl Exchange {
         started: Instant,
     ) -> Self {
         let policies = route.chain.len();
+        let upstream = route
+            .destination
+            .choose(&request, origin.address.ip(), rand::random);
         Self {
             id,
             client: origin.address,
             scheme: origin.scheme,
             deadline: started + route.deadline,
             route,
+            upstream,
             started,
             request,
             response: None,
@@ -106,6 +112,12 @@ impl Exchange {
             states: vec![None; policies],
             shared: Vec::new(),
         }
+    }
+
+    /// The name of the upstream that was chosen for it.
+    pub fn upstream_name(&self) -> Option<&str> {
+        let name = self.route.destination.name_of(self.upstream?);
+        name.map(AsRef::as_ref)
     }
 
     /// Time left until the deadline, zero when it has passed.
@@ -130,7 +142,7 @@ impl Exchange {
     pub fn attribute(&self, name: &str) -> Option<String> {
         match name {
             "route" => Some(self.route.name.to_string()),
-            "upstream" => Some(self.route.upstream_name.to_string()),
+            "upstream" => self.upstream_name().map(str::to_owned),
             "client.address" => Some(self.client.ip().to_canonical().to_string()),
             "client.port" => (self.client.port() != 0).then(|| self.client.port().to_string()),
             _ => None,

@@ -54,20 +54,31 @@ pub async fn handle(
     ));
     let (exchange, outcome) = chain::on_request(&revision, exchange).await;
     let (exchange, body, passed) = match outcome {
-        RequestOutcome::Next => {
-            let (exchange, answer) = dispatch::dispatch(&revision, exchange, body).await;
-            let passed = exchange.route.chain.len();
-            record.body.answered();
-            match answer {
-                Ok(body) => (exchange, Content::Upstream(body), passed),
-                Err(error) => fail(exchange, &record.body_error().unwrap_or(error), passed),
-            }
-        }
+        RequestOutcome::Next => answer(&revision, exchange, body, &record).await,
         RequestOutcome::Respond(place, response) => answer_locally(exchange, place, response),
         RequestOutcome::Failed(place, error) => fail(exchange, &error, place),
     };
     let (exchange, body) = respond_through_chain(&revision, exchange, body, passed).await;
     deliver(*exchange, body, record)
+}
+
+/// Has the request answered by the route's destination.
+async fn answer(
+    revision: &Revision,
+    exchange: Box<Exchange>,
+    body: ClientBody,
+    record: &Record,
+) -> (Box<Exchange>, Content, usize) {
+    let passed = exchange.route.chain.len();
+    let Some(upstream) = exchange.upstream else {
+        return fail(exchange, &GatewayError::NoRoute, passed);
+    };
+    let (exchange, answer) = dispatch::dispatch(revision, exchange, upstream, body).await;
+    record.body.answered();
+    match answer {
+        Ok(body) => (exchange, Content::Upstream(body), passed),
+        Err(error) => fail(exchange, &record.body_error().unwrap_or(error), passed),
+    }
 }
 
 /// Lets the policies that the request has passed see and change the response.

@@ -17,6 +17,7 @@ use crate::client_body::BodyBounds;
 use crate::head::HeadRules;
 use crate::policy::PolicyUse;
 use crate::policy::loader::{ConfiguredUse, LoadedPolicy, PolicyLoader};
+use crate::route::destination::Destination;
 use crate::route::matcher::Matcher;
 use crate::route::{Rewrite, Route};
 use crate::telemetry::metrics::Metrics;
@@ -181,6 +182,12 @@ impl Site<'_> {
         }
     }
 
+    /// Place of an upstream, which the config's validation has seen there.
+    fn place_of(&self, upstream: &str) -> usize {
+        let mut names = self.config.upstreams.keys();
+        names.position(|name| name == upstream).unwrap_or_default()
+    }
+
     fn build_route(&self, chain: Vec<PolicyUse>) -> Route {
         let route = self.route;
         Route {
@@ -192,13 +199,7 @@ impl Site<'_> {
                 strip_prefix: route.rewrite.strip_prefix.clone(),
                 add_prefix: route.rewrite.add_prefix.clone(),
             },
-            upstream: self
-                .config
-                .upstreams
-                .keys()
-                .position(|name| *name == route.upstream)
-                .unwrap_or_default(),
-            upstream_name: route.upstream.as_str().into(),
+            destination: Destination::from_config(&route.destination, |name| self.place_of(name)),
             deadline: route
                 .deadline
                 .min(route.limits.duration.unwrap_or(Duration::MAX)),

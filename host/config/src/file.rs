@@ -3,6 +3,7 @@
 
 mod balancing;
 mod client;
+mod destination;
 mod head;
 mod listener;
 mod policy;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use balancing::{EndpointFile, HashFile, LoadBalancingFile};
 pub(crate) use client::{ClientLimitsFile, ClientTimeoutsFile, RouteLimitsFile};
+pub(crate) use destination::ShareFile;
 pub(crate) use head::PathNormalisationFile;
 pub(crate) use listener::ListenerFile;
 pub(crate) use policy::{GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile};

@@ -8,6 +8,7 @@
 mod address;
 mod balancing;
 mod client;
+mod destination;
 mod error;
 mod file;
 mod listener;
@@ -33,6 +34,7 @@ mod wording;
 
 pub use balancing::{HashKey, LoadBalancing, WeightedEndpoint};
 pub use client::{ClientLimits, ClientTimeouts, RouteLimits};
+pub use destination::{Destination, Share, Split};
 pub use error::{ConfigErrors, Problem};
 pub use listener::Listener;
 pub use model::{Config, Metrics, RedisBinding};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::client::RouteLimits;
+use crate::destination::Destination;
 
 /// Requests of one kind, their upstream and their policies.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +20,8 @@ pub struct Route {
     pub matches: Match,
     /// What becomes of the path on the way to the upstream.
     pub rewrite: Rewrite,
-    /// A key of [`crate::Config::upstreams`].
-    pub upstream: String,
+    /// Where its requests go.
+    pub destination: Destination,
     /// The whole request, retries included: 1 ms to 1 hour, default 15 s.
     pub deadline: Duration,
     /// What is different on this route of what clients may take.

@@ -2,6 +2,7 @@
 
 mod balancing;
 mod client;
+mod destinations;
 mod files;
 mod head;
 mod model;

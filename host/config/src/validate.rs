@@ -3,6 +3,8 @@
 mod balancing;
 mod checks;
 mod client;
+mod destinations;
+mod fields;
 mod head;
 mod listeners;
 mod matches;

@@ -2,7 +2,9 @@
 //!
 //! Routes are ordered once, when a snapshot is built; finding is taking the first that matches.
 
+pub mod destination;
 pub mod matcher;
+pub mod split;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +12,13 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use portcullis_config::PathNormalisation;
 
+use self::destination::Destination;
 use self::matcher::Matcher;
 use crate::client_body::BodyBounds;
 use crate::exchange::RequestHead;
 use crate::policy::PolicyUse;
 
-/// From matched requests to an upstream, through a chain of policies.
+/// From matched requests to their destination, through a chain of policies.
 pub struct Route {
     /// The config's name, in metrics and logs.
     pub name: Arc<str>,
@@ -27,10 +30,8 @@ pub struct Route {
     pub paths: PathNormalisation,
     /// What is done to the path on the way to the upstream.
     pub rewrite: Rewrite,
-    /// Place of the upstream in the snapshot.
-    pub upstream: usize,
-    /// The upstream's name.
-    pub upstream_name: Arc<str>,
+    /// Where they go.
+    pub destination: Destination,
     /// Time for the whole exchange until the response's head.
     pub deadline: Duration,
     /// What a request's body may take.

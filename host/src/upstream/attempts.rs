@@ -40,14 +40,14 @@ pub struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    /// None has been made yet.
+    /// None has been made yet; they go to the upstream at that place.
     pub fn new(
         revision: &'a Revision,
+        place: usize,
         exchange: &Exchange,
         target: PathAndQuery,
         body: BodySource,
     ) -> Self {
-        let place = exchange.route.upstream;
         let upstream = &revision.snapshot.upstreams[place];
         let plan = RetryPlan {
             delay: Duration::ZERO,

@@ -21,15 +21,16 @@ use crate::policy::verdict::{Attempt, AttemptVerdict, Failure, RetryPlan};
 use crate::wasm::Phase;
 use crate::worker::Revision;
 
-/// Sends the request to the route's upstream. The response's head is in the exchange, its body is
-/// returned.
+/// Sends the request to the upstream at that place. The response's head is in the exchange, its body
+/// is returned.
 pub async fn dispatch(
     revision: &Revision,
     mut exchange: Box<Exchange>,
+    place: usize,
     body: ClientBody,
 ) -> (Box<Exchange>, Result<UpstreamBody, GatewayError>) {
     let route = exchange.route.clone();
-    let upstream = &revision.snapshot.upstreams[route.upstream];
+    let upstream = &revision.snapshot.upstreams[place];
     let asked = route
         .chain
         .iter()
@@ -47,7 +48,7 @@ pub async fn dispatch(
             .retries
             .deposit(&upstream.live.config.retry_budget);
     }
-    let mut attempts = Attempts::new(revision, &exchange, target, body);
+    let mut attempts = Attempts::new(revision, place, &exchange, target, body);
     loop {
         let (last, outcome) = attempts.next(&exchange).await;
         let answer = take_head(revision, &mut exchange, outcome);

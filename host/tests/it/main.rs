@@ -33,4 +33,5 @@ mod sandbox_load;
 mod sandbox_process;
 mod shutdown;
 mod slow_clients;
+mod split;
 mod support;

@@ -82,29 +82,43 @@ impl Default for LoadBalancingFile {
     }
 }
 
+impl JsonSchema for HashFile {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "HashKey".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "client_address, { header: name } or { cookie: name }.",
+            "type": ["string", "object"],
+            "pattern": "^client_address$",
+            "examples": ["client_address", "{ header: name }", "{ cookie: name }"],
+            "properties": {
+                "header": { "description": "A field's name.", "type": "string", "minLength": 1 },
+                "cookie": { "description": "A cookie's name.", "type": "string", "minLength": 1 },
+            },
+            "additionalProperties": false,
+        })
+    }
+}
+
 impl JsonSchema for LoadBalancingFile {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "LoadBalancing".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "round_robin, least_request, or { hash: key } for the same endpoint for the same key.",
             "type": ["string", "object"],
             "pattern": "^(round_robin|least_request)$",
             "examples": ["round_robin", "least_request", "{ hash: client_address }"],
             "properties": {
-                "hash": {
-                    "description": "client_address, { header: name } or { cookie: name }.",
-                    "type": ["string", "object"],
-                    "pattern": "^client_address$",
-                    "examples": ["client_address", "{ header: name }", "{ cookie: name }"],
-                    "properties": {
-                        "header": { "description": "A field's name.", "type": "string", "minLength": 1 },
-                        "cookie": { "description": "A cookie's name.", "type": "string", "minLength": 1 },
-                    },
-                    "additionalProperties": false,
-                },
+                "hash": HashFile::json_schema(generator),
             },
             "required": ["hash"],
             "additionalProperties": false,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{RouteLimitsFile, duration};
+use super::{HashFile, RouteLimitsFile, ShareFile, duration};
 use crate::part::{Name, Part};
 use crate::route::{OnFailure, Route};
 use crate::units::{DurationText, SizeText};
@@ -23,8 +23,16 @@ pub(crate) struct RouteFile {
     /// What becomes of the path on the way to the upstream.
     #[serde(default)]
     pub(crate) rewrite: Part<RewriteFile>,
-    /// A name under upstreams.
-    pub(crate) upstream: Part<String>,
+    /// A name under upstreams. A route has this, or split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) upstream: Option<Part<String>>,
+    /// Upstreams that share the requests by weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(crate) split: Option<Part<Vec<Part<ShareFile>>>>,
+    /// What keeps a client at its upstream of the split: client_address, { header: name } or { cookie: name }.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sticky: Option<Part<HashFile>>,
     /// The whole request, retries included: 1ms to 1h.
     #[serde(default = "default_route_deadline")]
     pub(crate) deadline: Part<DurationText>,

@@ -109,7 +109,7 @@ fn route() -> Route {
             strip_prefix: Some("/api/service1".to_owned()),
             add_prefix: Some("/v2".to_owned()),
         },
-        upstream: "mock-service".to_owned(),
+        destination: Destination::Upstream("mock-service".to_owned()),
         deadline: Duration::from_secs(10),
         limits: RouteLimits::default(),
         max_attempts: 3,

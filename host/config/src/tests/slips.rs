@@ -26,7 +26,7 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     (
         "    upstream: mock-service\n",
         "",
-        "21: routes[0]: missing key \"upstream\"",
+        "21: routes[0].upstream: is missing: a route needs an upstream or a split",
     ),
     (
         "    endpoints: [http://127.0.0.1:8001]\n",

@@ -64,7 +64,7 @@ pub(super) fn load_balancing(
     }
 }
 
-fn hash_key(path: &str, part: Part<HashFile>, checks: &mut Checks) -> Option<HashKey> {
+pub(super) fn hash_key(path: &str, part: Part<HashFile>, checks: &mut Checks) -> Option<HashKey> {
     const SHAPE: &str = "write client_address, { header: name } or { cookie: name }";
     let key = match checks.read(path, part)? {
         HashFile::Word(word) => {

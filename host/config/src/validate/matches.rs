@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method};
 
+use super::fields::matchable_name;
 use super::{Checks, all, present};
 use crate::address;
 use crate::file::{MatchFile, RewriteFile};
@@ -103,7 +104,7 @@ fn headers(
     let headers = fields.into_iter().map(|(text, part)| {
         let path = join_key(path, &text);
         let value = checks.text(&path, part, header_value);
-        let name = checks.accept(&path, header_name(&text))?;
+        let name = checks.accept(&path, matchable_name(&text))?;
         if let Some(other) = seen.insert(name.as_str().to_owned(), text) {
             checks.add(
                 path,
@@ -115,15 +116,6 @@ fn headers(
     let mut headers: Vec<(HeaderName, HeaderValue)> = all(headers)?;
     headers.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
     Some(headers)
-}
-
-fn header_name(text: &str) -> Result<HeaderName, String> {
-    let name =
-        HeaderName::from_bytes(text.as_bytes()).map_err(|_| "not a header name".to_owned())?;
-    if name == header::HOST {
-        return Err("match the host with match.host instead".to_owned());
-    }
-    Ok(name)
 }
 
 /// RFC 9110 §5.5: space around a value is not part of it, and only US-ASCII means the same everywhere.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::client::route_limits;
+use super::destinations::{Written, destination};
 use super::matches::{matches, rewrite};
 use super::{Checks, HOUR, MILLISECOND, Names, all, unique_name};
 use crate::file::{PolicyUseFile, RouteFile};
@@ -49,11 +50,15 @@ fn route(
     }
     let path_prefix = matches.as_ref().map(|matches| matches.path_prefix.as_str());
     let rewrite = rewrite(&at("rewrite"), file.rewrite, path_prefix, checks);
-    let upstream = checks.reference(
-        &at("upstream"),
-        "upstream",
-        file.upstream,
-        names.upstreams.as_ref(),
+    let destination = destination(
+        &path,
+        Written {
+            upstream: file.upstream,
+            split: file.split,
+            sticky: file.sticky,
+        },
+        names,
+        checks,
     );
     let deadline = checks.duration(&at("deadline"), file.deadline, MILLISECOND, HOUR);
     let limits = route_limits(&at("limits"), file.limits, checks);
@@ -71,7 +76,7 @@ fn route(
         name: name?,
         matches: matches?,
         rewrite: rewrite?,
-        upstream: upstream?,
+        destination: destination?,
         deadline: deadline?,
         limits: limits?,
         max_attempts: max_attempts?,
