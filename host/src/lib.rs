@@ -15,6 +15,7 @@ pub mod listener;
 pub mod permits;
 pub mod policy;
 pub mod record;
+pub mod reload;
 pub mod request_limits;
 pub mod respond;
 pub mod response_body;

@@ -73,6 +73,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     readiness: Readiness,
     threads: Vec<JoinHandle<()>>,
+    drain_delay: Duration,
     drain_timeout: Duration,
 }
 
@@ -123,6 +124,7 @@ pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, St
         stop,
         readiness,
         threads,
+        drain_delay: config.drain_delay,
         drain_timeout: config.drain_timeout,
     })
 }
@@ -169,15 +171,22 @@ impl Running {
         self.foundations.upstreams.status()
     }
 
+    /// A reload has found the config that serves.
+    pub fn unchanged(&self) {
+        self.foundations.metrics.reload("unchanged");
+    }
+
     /// Adds the problems of policies to those of a config that could not be parsed for a reload.
     pub async fn check_on(&self, errors: ConfigErrors) -> ConfigErrors {
         self.foundations.metrics.reload("rejected");
         self.foundations.loader.check_on(errors).await
     }
 
-    /// Stops accepting, lets requests finish within the config's `drain_timeout`, ends the workers.
+    /// Says that it is not ready, and after the config's `drain_delay` stops accepting; lets requests
+    /// finish within `drain_timeout`, ends the workers.
     pub async fn stop(self) {
         self.readiness.set(false);
+        tokio::time::sleep(self.drain_delay).await;
         // Nobody listens any more only if all workers have ended.
         let _ = self.stop.send(true);
         let threads = self.threads;

@@ -46,6 +46,23 @@ pub struct Snapshot {
     pub policy_uses: usize,
     /// Bytes of keys by policy, for [`KvSpaces::settle`] when this snapshot begins to serve.
     pub kv_quotas: BTreeMap<String, usize>,
+    _held: HeldRevision,
+}
+
+/// Counts a revision while it is in memory.
+struct HeldRevision(Arc<Metrics>);
+
+impl HeldRevision {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.held_revision(1);
+        Self(metrics)
+    }
+}
+
+impl Drop for HeldRevision {
+    fn drop(&mut self) {
+        self.0.held_revision(-1);
+    }
 }
 
 /// What snapshots are built from, and what outlives them.
@@ -116,6 +133,7 @@ impl Snapshot {
             dns: config.dns.clone(),
             policy_uses,
             kv_quotas,
+            _held: HeldRevision::new(foundations.metrics.clone()),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The file format, as serde and schemars see it: its keys, defaults and descriptions. The JSON Schema
 //! that is made of these types refuses unknown keys; what serde does with them does not matter.
 
+mod access_log;
 mod balancing;
 mod client;
 mod destination;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use access_log::AccessLogFile;
 pub(crate) use balancing::{EndpointFile, HashFile, LoadBalancingFile};
 pub(crate) use client::{ClientLimitsFile, ClientTimeoutsFile, RouteLimitsFile};
 pub(crate) use destination::ShareFile;
@@ -64,6 +66,15 @@ pub(crate) struct GatewayFile {
     /// The gateway's name in the field Via; none leaves the field out.
     #[serde(default = "default_via")]
     pub(crate) via: Part<String>,
+    /// How long the gateway still takes connections when it is told to stop, with /readyz failing, so
+    /// that load balancers turn away: up to 10m.
+    #[serde(default = "default_drain_delay")]
+    pub(crate) drain_delay: Part<DurationText>,
+    /// Whether a change of this file, or of a file that it names, is a reload; SIGHUP is one in any case.
+    #[serde(default = "default_watch")]
+    pub(crate) watch: Part<bool>,
+    /// Where each request leaves a line of JSON; nowhere if left out.
+    pub(crate) access_log: Option<Part<AccessLogFile>>,
     /// Redis servers that policies can be granted.
     #[serde(default)]
     pub(crate) redis: Part<Named<RedisFile>>,
@@ -110,6 +121,14 @@ fn default_drain_timeout() -> Part<DurationText> {
 
 fn default_via() -> Part<String> {
     Part::Read(Config::DEFAULT_VIA.to_owned())
+}
+
+fn default_drain_delay() -> Part<DurationText> {
+    duration(Duration::ZERO)
+}
+
+fn default_watch() -> Part<bool> {
+    Part::Read(true)
 }
 
 fn default_redis_deadline() -> Part<DurationText> {

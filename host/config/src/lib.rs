@@ -5,6 +5,7 @@
 //! it names is read: whether a component's file exists is for the gateway to see, also in what is
 //! [`Sound`] of a config with problems.
 
+mod access_log;
 mod address;
 mod balancing;
 mod client;
@@ -13,6 +14,7 @@ mod error;
 mod file;
 mod listener;
 mod model;
+mod named_files;
 mod part;
 mod path;
 mod path_normalisation;
@@ -32,12 +34,14 @@ mod upstream;
 mod validate;
 mod wording;
 
+pub use access_log::{AccessLog, LogTarget};
 pub use balancing::{HashKey, LoadBalancing, WeightedEndpoint};
 pub use client::{ClientLimits, ClientTimeouts, RouteLimits};
 pub use destination::{Destination, Share, Split};
 pub use error::{ConfigErrors, Problem};
 pub use listener::Listener;
 pub use model::{Config, Metrics, RedisBinding};
+pub use named_files::named_files;
 pub use path::{Lines, pointer_to_path};
 pub use path_normalisation::{EncodedSlashes, PathError, PathNormalisation};
 pub use policy::{
@@ -51,7 +55,7 @@ pub use route::{HostPattern, Match, OnFailure, PolicyUse, Rewrite, Route};
 pub use schema::{json_schema, schema_problems};
 pub use secret::Secret;
 pub use sound::{Sound, SoundUse};
-pub use source::{load, parse};
+pub use source::{load, parse, read};
 pub use upstream::{Endpoint, Timeouts, Upstream};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::access_log::AccessLog;
 use crate::client::{ClientLimits, ClientTimeouts};
 use ipnet::IpNet;
 
@@ -38,6 +39,13 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The gateway's pseudonym in `Via` (RFC 9110 §7.6.3), a token; default `portcullis`. `None`: no such field.
     pub via: Option<String>,
+    /// How long the gateway still takes connections when it is told to stop, with `/readyz` failing:
+    /// 0 to 10 minutes, default 0.
+    pub drain_delay: Duration,
+    /// Whether a change of the config's file, or of one that it names, is a reload. Default yes.
+    pub watch: bool,
+    /// Where each request leaves a line. `None`: nowhere.
+    pub access_log: Option<AccessLog>,
     /// Redis servers, by the name that grants use.
     pub redis: BTreeMap<String, RedisBinding>,
     /// Where the host names of endpoints are looked up.

@@ -26,15 +26,22 @@ const MAX_SECRET_BYTES: u64 = 64 << 10;
 /// # Errors
 /// All problems of the file, or the one that keeps it from being read.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-    let text = read_config(path).map_err(|message| {
+    parse(&read(path)?, path)
+}
+
+/// The text of the config at `path`, for [`parse`].
+///
+/// # Errors
+/// What keeps it from being read.
+pub fn read(path: &Path) -> Result<String, ConfigErrors> {
+    read_config(path).map_err(|message| {
         let problem = Problem {
             line: None,
             path: String::new(),
             message,
         };
         ConfigErrors::new(path, vec![problem])
-    })?;
-    parse(&text, path)
+    })
 }
 
 /// Parses and validates `text`. `origin` is named in messages, and relative paths start from its directory.

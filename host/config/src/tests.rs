@@ -5,6 +5,7 @@ mod client;
 mod destinations;
 mod files;
 mod head;
+mod lifecycle;
 mod model;
 mod problems;
 mod schema;

@@ -1,5 +1,6 @@
 //! File → model: everything that the schema cannot say. Collects every problem instead of stopping.
 
+mod access_log;
 mod balancing;
 mod checks;
 mod client;
@@ -28,6 +29,7 @@ use crate::path::{Lines, join_key};
 use crate::secret::SecretSources;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const TEN_MINUTES: Duration = Duration::from_mins(10);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// The model, if `checks`, which comes with what the schema check found, stays without a problem.
@@ -53,6 +55,11 @@ pub(crate) fn validate(
         head::path_normalisation("path_normalisation", file.path_normalisation, checks);
     let trusted_proxies = head::trusted_proxies("trusted_proxies", file.trusted_proxies, checks);
     let via = head::via("via", file.via, checks);
+    let drain_delay = checks.duration("drain_delay", file.drain_delay, Duration::ZERO, TEN_MINUTES);
+    let watch = checks.read("watch", file.watch);
+    let access_log = file
+        .access_log
+        .map(|part| access_log::access_log(part, sources.base, checks));
     let redis = named("redis", file.redis, checks, |path, file, checks| {
         redis(path, file, sources, checks)
     });
@@ -76,6 +83,9 @@ pub(crate) fn validate(
         path_normalisation: path_normalisation?,
         trusted_proxies: trusted_proxies?,
         via: via?,
+        drain_delay: drain_delay?,
+        watch: watch?,
+        access_log: present(access_log)?,
         redis: redis?,
         dns: dns?,
         upstreams: upstreams?,

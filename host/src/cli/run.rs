@@ -2,13 +2,15 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use portcullis_config::Config;
-
 use super::{ConfigArguments, open_files};
+use crate::reload::file_watch::FileWatch;
+use crate::reload::reloader::Reloader;
 use crate::server::{self, Running};
 
-/// Serves until SIGINT or SIGTERM; SIGHUP reads the config again.
+/// Serves until SIGINT or SIGTERM; SIGHUP and a change of the config's files read it again.
 pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
+    let mut files = FileWatch::start(&arguments.config);
+    let seen = files.look();
     let config = arguments.load().await?;
     let mut signals = Signals::catch().map_err(|error| format!("portcullis: signals: {error}"))?;
     open_files::raise(&config.limits);
@@ -18,19 +20,23 @@ pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
     };
     let running = started.map_err(|error| arguments.explain(error))?;
     announce(&running);
+    let drain_timeout = config.drain_timeout;
+    let mut reloader = Reloader::new(arguments.config.clone(), config, &seen);
     loop {
-        tokio::select! {
-            _ = signals.hangup.recv() => {}
+        let seen = tokio::select! {
+            _ = signals.hangup.recv() => files.look(),
+            seen = files.rested(), if reloader.watches() => seen,
             () = stop(&mut signals.interrupt, &mut signals.terminate) => break,
-        }
+        };
         tokio::select! {
-            () = reload(arguments, &config, &running) => {}
+            served = reloader.reload(seen, &running) => if let Some(text) = served {
+                files.serves(&text);
+            },
             () = stop(&mut signals.interrupt, &mut signals.terminate) => break,
         }
     }
     tracing::info!(
-        "draining: requests in flight have {:?}; a second signal stops at once",
-        config.drain_timeout
+        "draining: requests in flight have {drain_timeout:?}; a second signal stops at once"
     );
     tokio::select! {
         () = running.stop() => {}
@@ -71,43 +77,4 @@ fn announce(running: &Running) {
     if let Some(address) = running.metrics_address {
         tracing::info!("metrics on http://{address}/metrics");
     }
-}
-
-async fn reload(arguments: &ConfigArguments, started: &Config, running: &Running) {
-    let config = match portcullis_config::load(&arguments.config) {
-        Ok(config) => config,
-        Err(errors) => {
-            let errors = running.check_on(errors).await;
-            return tracing::error!("reload refused, the old config serves on:\n{errors}");
-        }
-    };
-    for part in needs_restart(started, &config) {
-        tracing::warn!(
-            "{part}: changed in the config, but as it was at the start; restart to change it"
-        );
-    }
-    match running.reload(&config).await {
-        Ok(revision) => tracing::info!("revision {revision} of the config serves"),
-        Err(problems) => {
-            let problems = portcullis_config::ConfigErrors::new(&arguments.config, problems);
-            tracing::error!("reload refused, the old config serves on:\n{problems}");
-        }
-    }
-}
-
-/// What a reload does not change.
-fn needs_restart(started: &Config, config: &Config) -> impl Iterator<Item = &'static str> {
-    let changed = [
-        ("listeners", started.listeners != config.listeners),
-        ("metrics", started.metrics != config.metrics),
-        ("workers", started.workers != config.workers),
-        (
-            "drain_timeout",
-            started.drain_timeout != config.drain_timeout,
-        ),
-    ];
-    changed
-        .into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(part, _)| part)
 }

@@ -47,6 +47,7 @@ pub struct Metrics {
     config_reloads: Counter<u64>,
     /// What clients were refused.
     pub client: ClientCounters,
+    config_revisions: UpDownCounter<i64>,
 }
 
 /// The exporter or its registry refused to start.
@@ -111,6 +112,12 @@ impl Metrics {
             ),
             client: ClientCounters::new(&meter),
             upstreams: UpstreamMetrics::new(&meter),
+            config_revisions: meter
+                .i64_up_down_counter("portcullis.config.revisions")
+                .with_description(
+                    "Revisions in memory: the serving one, and older ones that requests still use",
+                )
+                .build(),
             meter,
         };
         metrics.announce_build();
@@ -158,6 +165,11 @@ impl Metrics {
     pub fn reload(&self, result: &'static str) {
         self.config_reloads
             .add(1, &[KeyValue::new("portcullis.result", result)]);
+    }
+
+    /// A revision of the config was made (+1) or dropped (-1).
+    pub fn held_revision(&self, change: i64) {
+        self.config_revisions.add(change, &[]);
     }
 
     /// A client's connection was opened (+1) or closed (-1).

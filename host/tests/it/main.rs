@@ -35,3 +35,5 @@ mod shutdown;
 mod slow_clients;
 mod split;
 mod support;
+mod watch;
+mod watch_load;

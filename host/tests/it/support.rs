@@ -204,7 +204,7 @@ impl TestGateway {
     }
 }
 
-fn complete(config: &str) -> String {
+pub(crate) fn complete(config: &str) -> String {
     let workers = if config.contains("\nworkers:") || config.starts_with("workers:") {
         ""
     } else {

@@ -31,6 +31,9 @@ fn the_sample_becomes_the_model() {
         path_normalisation: PathNormalisation::default(),
         trusted_proxies: Vec::new(),
         via: Some("portcullis".to_owned()),
+        drain_delay: Duration::ZERO,
+        watch: true,
+        access_log: None,
         redis: named(
             "main",
             RedisBinding {

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
+use http::Method;
 use tempfile::TempDir;
 
-use super::{TestClient, cache, complete, eventually, signal};
+use super::{TestClient, cache, complete, eventually, metric, signal};
 
 /// A `portcullis run` with its config and its log. Killed when it is dropped.
 pub(crate) struct Portcullis {
     child: Child,
     log: Arc<Mutex<String>>,
     config: PathBuf,
-    _directory: TempDir,
+    directory: TempDir,
     /// Of its one listener.
     pub(crate) address: SocketAddr,
     /// Where `/metrics` and `/readyz` are.
@@ -40,10 +41,19 @@ impl Portcullis {
         Self::start_as(limited, config).await
     }
 
-    async fn start_as(mut command: Command, config: &str) -> Self {
+    async fn start_as(command: Command, config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gateway.yaml");
         std::fs::write(&path, complete(config)).unwrap();
+        Self::run(command, path, directory).await
+    }
+
+    /// Serves the complete config at `path`, which is in `directory`.
+    pub(crate) async fn start_at(path: PathBuf, directory: TempDir) -> Self {
+        Self::run(command(&[]), path, directory).await
+    }
+
+    async fn run(mut command: Command, path: PathBuf, directory: TempDir) -> Self {
         let mut child = command
             .args(["run", "--config"])
             .arg(&path)
@@ -63,7 +73,7 @@ impl Portcullis {
             child,
             log,
             config: path,
-            _directory: directory,
+            directory,
             address: ([0; 4], 0).into(),
             metrics_address: ([0; 4], 0).into(),
         };
@@ -81,6 +91,30 @@ impl Portcullis {
     /// Changes the config's file.
     pub(crate) fn write_config(&self, config: &str) {
         std::fs::write(&self.config, complete(config)).unwrap();
+    }
+
+    /// Where the config and what belongs to it lies.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where the config is.
+    pub(crate) fn config_path(&self) -> &Path {
+        &self.config
+    }
+
+    /// The page of the metrics listener.
+    pub(crate) async fn metrics(&self) -> String {
+        let mut client = TestClient::connect(self.metrics_address).await;
+        client.send(Method::GET, "/metrics", &[], "").await.text()
+    }
+
+    /// Returns once a metric's series with these labels add up to `value`.
+    pub(crate) async fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        eventually(&format!("{name} {labels:?} is {value}"), async || {
+            metric(&self.metrics().await, name, labels) == value
+        })
+        .await;
     }
 
     /// Its number among the processes.

@@ -1,0 +1,154 @@
+//! Reloads under load: no request fails, nothing stays behind.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use http::Method;
+use mock_service::MockService;
+use tokio::task::JoinHandle;
+
+use crate::support::process::Portcullis;
+use crate::support::{TestClient, complete, eventually, metric, within};
+
+/// Clients that keep their connections and retry nothing.
+struct Load {
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(address: SocketAddr, clients: usize) -> Self {
+        let (stop, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let clients = (0..clients).map(|_| {
+            let (stop, served) = (stop.clone(), served.clone());
+            tokio::spawn(async move {
+                let mut client = TestClient::connect(address).await;
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = client.send(Method::GET, "/x", &[], "").await;
+                    assert_eq!(answer.status, 200, "{}", answer.text());
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        let clients = clients.collect();
+        Self {
+            stop,
+            served,
+            clients,
+        }
+    }
+
+    async fn goes_on(&self) {
+        let before = self.served.load(Ordering::Relaxed);
+        eventually("requests go on", async || {
+            assert!(
+                !self.clients.iter().any(JoinHandle::is_finished),
+                "a client has failed"
+            );
+            self.served.load(Ordering::Relaxed) > before + 4
+        })
+        .await;
+    }
+
+    async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            within(client).await.unwrap();
+        }
+    }
+}
+
+/// Two upstreams by turns, and as many more routes and upstreams as the number's last digit says.
+fn config(services: [&MockService; 2], number: usize) -> String {
+    let url = services[number % 2].url();
+    let mut upstreams = format!("u: {{ endpoints: [{url}] }}");
+    let mut routes = format!("{{ name: r{}, upstream: u }}", number % 3);
+    for more in 0..number % 10 {
+        upstreams += &format!(", more{more}: {{ endpoints: [{url}] }}");
+        routes += &format!(
+            ", {{ name: more{more}, match: {{ path_prefix: /more{more} }}, upstream: more{more} }}"
+        );
+    }
+    format!(
+        "workers: 2\n# number {number}\nupstreams: {{ {upstreams} }}\npolicies: {{ retry: {{ component: 'builtin:retry' }} }}\nroutes: [{routes}]\n"
+    )
+}
+
+fn open_files(process: u32) -> usize {
+    fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_hundred_reloads_under_load_fail_no_request_and_leave_nothing_behind() {
+    let (one, other) = (MockService::start().await, MockService::start().await);
+    let services = [&one, &other];
+    let gateway = Portcullis::start(&config(services, 0)).await;
+    let load = Load::start(gateway.address, 6);
+    load.goes_on().await;
+    let files = open_files(gateway.id());
+    let aside = gateway.directory().join("next.yaml");
+    for number in 1..=100 {
+        fs::write(&aside, complete(&config(services, number))).unwrap();
+        fs::rename(&aside, gateway.config_path()).unwrap();
+        gateway.signal("HUP");
+        gateway
+            .wait_for_metric("portcullis_config_revision", &[], (number + 1) as f64)
+            .await;
+        load.goes_on().await;
+    }
+    load.stop().await;
+    gateway
+        .wait_for_metric("portcullis_config_revisions", &[], 1.0)
+        .await;
+    eventually("no file is left open", async || {
+        open_files(gateway.id()) <= files
+    })
+    .await;
+    let page = gateway.metrics().await;
+    assert_eq!(
+        metric(
+            &page,
+            "portcullis_config_reloads_total",
+            &[("portcullis_result", "rejected")]
+        ),
+        0.0
+    );
+}
+
+#[tokio::test]
+async fn a_storm_of_signals_and_writes_makes_few_reloads() {
+    let (one, other) = (MockService::start().await, MockService::start().await);
+    let services = [&one, &other];
+    let gateway = Portcullis::start(&config(services, 0)).await;
+    let load = Load::start(gateway.address, 2);
+    let aside = gateway.directory().join("next.yaml");
+    for number in 1..=300 {
+        fs::write(&aside, complete(&config(services, number))).unwrap();
+        fs::rename(&aside, gateway.config_path()).unwrap();
+        if number % 100 == 0 {
+            gateway.signal("HUP");
+        }
+    }
+    fs::write(
+        &aside,
+        complete(&config(services, 301)).replace("name: r1,", "name: last,"),
+    )
+    .unwrap();
+    fs::rename(&aside, gateway.config_path()).unwrap();
+    let last = [("portcullis_route", "last")];
+    eventually("the last config serves", async || {
+        let page = gateway.metrics().await;
+        metric(&page, "http_server_request_duration_seconds_count", &last) > 0.0
+    })
+    .await;
+    load.stop().await;
+    let reloads = metric(
+        &gateway.metrics().await,
+        "portcullis_config_reloads_total",
+        &[],
+    );
+    assert!(reloads <= 20.0, "{reloads}");
+}
