@@ -281,15 +281,18 @@ async fn a_client_that_reads_slowly_makes_the_upstream_wait() {
     let request = b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n";
     within(client.write_all(request)).await.unwrap();
     let (mut service, _) = within(upstream.accept()).await.unwrap();
+    // An answer before the request would be a mistake.
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"\r\n\r\n") {
+        within(service.read_buf(&mut seen)).await.unwrap();
+    }
     let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n";
     within(service.write_all(head)).await.unwrap();
     let (chunk, mut sent) = (vec![b'x'; 64 << 10], 0);
     // Until nothing is taken any more: what lies between is in the kernel's buffers.
     let blocked = Duration::from_millis(500);
-    while tokio::time::timeout(blocked, service.write_all(&chunk))
-        .await
-        .is_ok()
-    {
+    while let Ok(written) = tokio::time::timeout(blocked, service.write_all(&chunk)).await {
+        written.unwrap_or_else(|error| panic!("{error} after {sent} bytes"));
         sent += chunk.len();
         assert!(
             sent < 128 << 20,
