@@ -170,6 +170,7 @@ routes:
         kv: KvSpaces::default(),
         metrics: metrics.clone(),
         upstreams: Arc::new(UpstreamRegistry::default()),
+        tickets: Arc::default(),
         workers: 1,
     };
     let snapshot = Snapshot::build(&config, 1, &foundations)

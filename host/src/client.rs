@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::HeaderValue;
+use sha2::{Digest, Sha256};
 
 use crate::listener::pulse::Pulse;
+use crate::listener::x509::{Certificate, hexadecimal};
 
 /// The peer of a connection, in the forms that requests need.
 pub struct Client {
@@ -17,6 +20,46 @@ pub struct Client {
     pub scheme: &'static str,
     /// What its connection is doing.
     pub pulse: Rc<Pulse>,
+    /// What TLS tells of it, if it is TLS.
+    pub tls: Option<Arc<ClientTls>>,
+}
+
+/// What a TLS handshake tells of a client.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// The name that it has asked for.
+    pub server_name: Option<String>,
+    /// Its certificate, which was verified.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// A client's certificate, as policies see it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// SHA-256 of the whole certificate, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Its subject as RFC 4514 writes it, such as `CN=client,O=Example`.
+    pub subject: String,
+}
+
+impl ClientTls {
+    /// From the name and the certificate (DER) of a handshake.
+    pub fn new(server_name: Option<&str>, certificate: Option<&[u8]>) -> Self {
+        Self {
+            server_name: server_name.map(str::to_owned),
+            certificate: certificate.map(ClientCertificate::new),
+        }
+    }
+}
+
+impl ClientCertificate {
+    fn new(der: &[u8]) -> Self {
+        let parsed = Certificate::from_der(der);
+        Self {
+            sha256: hexadecimal(&Sha256::digest(der)),
+            subject: parsed.map_or_else(String::new, |certificate| certificate.subject),
+        }
+    }
 }
 
 impl Client {
@@ -31,6 +74,15 @@ impl Client {
             forwarded_for,
             scheme,
             pulse: Rc::default(),
+            tls: None,
+        }
+    }
+
+    /// The same, with what TLS tells of it.
+    pub fn with_tls(self, tls: ClientTls) -> Self {
+        Self {
+            tls: Some(Arc::new(tls)),
+            ..self
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, uri::PathAndQuery};
 
+use crate::client::ClientTls;
 use crate::head::Origin;
 use crate::policy::edit::StagedEdits;
 use crate::route::Route;
@@ -67,6 +68,8 @@ pub struct Exchange {
     pub client: SocketAddr,
     /// Of the client's connection: `http` or `https`.
     pub scheme: &'static str,
+    /// What TLS tells of the client, if its connection is TLS.
+    pub tls: Option<Arc<ClientTls>>,
     /// The route that was found.
     pub route: Arc<Route>,
     /// Place of the upstream that was chosen for it in the snapshot; `None` where the route answers itself.
@@ -102,6 +105,7 @@ impl Exchange {
             id,
             client: origin.address,
             scheme: origin.scheme,
+            tls: None,
             deadline: started + route.deadline,
             route,
             upstream,
@@ -140,11 +144,16 @@ impl Exchange {
 
     /// A documented fact about the exchange (wit/README.md lists them), by name.
     pub fn attribute(&self, name: &str) -> Option<String> {
+        let tls = self.tls.as_deref();
+        let certificate = || tls?.certificate.as_ref();
         match name {
             "route" => Some(self.route.name.to_string()),
             "upstream" => self.upstream_name().map(str::to_owned),
             "client.address" => Some(self.client.ip().to_canonical().to_string()),
             "client.port" => (self.client.port() != 0).then(|| self.client.port().to_string()),
+            "client.certificate.sha256" => Some(certificate()?.sha256.clone()),
+            "client.certificate.subject" => Some(certificate()?.subject.clone()),
+            "tls.sni" => tls?.server_name.clone(),
             _ => None,
         }
     }

@@ -45,13 +45,14 @@ pub async fn handle(
     if let Some(error) = record.body_error() {
         return refuse(&error, &id, record);
     }
-    let exchange = Box::new(Exchange::new(
+    let mut exchange = Box::new(Exchange::new(
         id,
         origin,
         route.clone(),
         head,
         record.started,
     ));
+    exchange.tls.clone_from(&client.tls);
     let (exchange, outcome) = chain::on_request(&revision, exchange).await;
     let (exchange, body, passed) = match outcome {
         RequestOutcome::Next => answer(&revision, exchange, body, &record).await,

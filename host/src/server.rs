@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::capability::kv::KvSpaces;
 use crate::control::status_listener::{self, Readiness};
-use crate::listener;
+use crate::listener::{self, ListenerSocket, certificate_watch};
 use crate::policy::loader::PolicyLoader;
 use crate::snapshot::{Foundations, Snapshot};
 use crate::telemetry::metrics::{self, MetricsError};
@@ -74,6 +74,7 @@ pub struct Running {
     readiness: Readiness,
     threads: Vec<JoinHandle<()>>,
     drain_delay: Duration,
+    certificate_watch: tokio::task::JoinHandle<()>,
     drain_timeout: Duration,
 }
 
@@ -115,6 +116,8 @@ pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, St
     let threads = threads
         .collect::<io::Result<_>>()
         .map_err(StartError::Worker)?;
+    let tickets = foundations.tickets.clone();
+    let certificate_watch = tokio::spawn(certificate_watch::watch(shared.clone(), tickets));
     readiness.set(true);
     Ok(Running {
         addresses,
@@ -125,6 +128,7 @@ pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, St
         readiness,
         threads,
         drain_delay: config.drain_delay,
+        certificate_watch,
         drain_timeout: config.drain_timeout,
     })
 }
@@ -186,6 +190,7 @@ impl Running {
     /// finish within `drain_timeout`, ends the workers.
     pub async fn stop(self) {
         self.readiness.set(false);
+        self.certificate_watch.abort();
         tokio::time::sleep(self.drain_delay).await;
         // Nobody listens any more only if all workers have ended.
         let _ = self.stop.send(true);
@@ -221,11 +226,12 @@ fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, St
         kv: KvSpaces::default(),
         upstreams,
         metrics,
+        tickets: Arc::default(),
         workers: config.workers.unwrap_or(cores),
     })
 }
 
-type Sockets = Vec<Vec<std::net::TcpListener>>;
+type Sockets = Vec<Vec<ListenerSocket>>;
 
 /// Binds every listener, or none: the sockets of each worker.
 fn bind_all(
@@ -248,7 +254,8 @@ fn bind_all(
                     socket.local_addr().map_err(failed)?,
                 ));
             }
-            sockets[worker].push(socket);
+            let name = configured.name.as_str().into();
+            sockets[worker].push(ListenerSocket { name, socket });
         }
     }
     Ok((addresses, sockets))
@@ -257,7 +264,7 @@ fn bind_all(
 fn start_worker(
     number: usize,
     shared: Arc<Shared>,
-    sockets: Vec<std::net::TcpListener>,
+    sockets: Vec<ListenerSocket>,
     stopped: watch::Receiver<bool>,
     drain_timeout: Duration,
 ) -> io::Result<JoinHandle<()>> {

@@ -15,6 +15,8 @@ use crate::capability::kv::KvSpaces;
 use crate::capability::redis::RedisBinding;
 use crate::client_body::BodyBounds;
 use crate::head::HeadRules;
+use crate::listener::settings::{self, ListenerSettings};
+use crate::listener::ticket_keys::TicketKeys;
 use crate::policy::PolicyUse;
 use crate::policy::loader::{ConfiguredUse, LoadedPolicy, PolicyLoader};
 use crate::route::destination::Destination;
@@ -30,6 +32,8 @@ pub struct Snapshot {
     pub revision: u64,
     /// What becomes of every request's head.
     pub head_rules: HeadRules,
+    /// By name.
+    pub listeners: BTreeMap<Arc<str>, Arc<ListenerSettings>>,
     /// Most specific first.
     pub routes: Vec<Arc<Route>>,
     /// Names of the routes, by [`Route::index`].
@@ -75,6 +79,8 @@ pub struct Foundations {
     pub metrics: Arc<Metrics>,
     /// What is known of upstreams.
     pub upstreams: Arc<UpstreamRegistry>,
+    /// Keys of TLS session tickets.
+    pub tickets: Arc<TicketKeys>,
     /// Number of workers.
     pub workers: usize,
 }
@@ -87,6 +93,7 @@ impl Snapshot {
         foundations: &Foundations,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
+        let listeners = settings::build_all(config, &foundations.tickets, &mut problems);
         let redis = redis_bindings(config, foundations, &mut problems);
         let policies = foundations
             .loader
@@ -125,6 +132,7 @@ impl Snapshot {
         Ok(Self {
             revision,
             head_rules: HeadRules::from_config(config),
+            listeners,
             routes,
             route_names,
             upstreams,

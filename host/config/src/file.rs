@@ -22,7 +22,7 @@ pub(crate) use balancing::{EndpointFile, HashFile, LoadBalancingFile};
 pub(crate) use client::{ClientLimitsFile, ClientTimeoutsFile, RouteLimitsFile};
 pub(crate) use destination::ShareFile;
 pub(crate) use head::PathNormalisationFile;
-pub(crate) use listener::ListenerFile;
+pub(crate) use listener::{CertificateFile, ClientCertificatesFile, ListenerFile, ListenerTlsFile};
 pub(crate) use policy::{GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile};
 pub(crate) use resilience::{
     CircuitFile, DnsFile, HealthCheckFile, OutlierDetectionFile, ProbeKind, RetryBudgetFile,

@@ -39,7 +39,9 @@ pub use balancing::{HashKey, LoadBalancing, WeightedEndpoint};
 pub use client::{ClientLimits, ClientTimeouts, RouteLimits};
 pub use destination::{Destination, Share, Split};
 pub use error::{ConfigErrors, Problem};
-pub use listener::Listener;
+pub use listener::{
+    CertificateFiles, ClientCertificateMode, ClientCertificates, Listener, ListenerTls,
+};
 pub use model::{Config, Metrics, RedisBinding};
 pub use named_files::named_files;
 pub use path::{Lines, pointer_to_path};

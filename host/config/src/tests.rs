@@ -6,6 +6,7 @@ mod destinations;
 mod files;
 mod head;
 mod lifecycle;
+mod listeners;
 mod model;
 mod problems;
 mod schema;
@@ -21,7 +22,7 @@ use crate::model::Config;
 use crate::secret::SecretSources;
 use crate::source::parse_with;
 
-/// Every key of the format.
+/// Every key of the format, but for those of listeners (`listeners.rs`).
 const SAMPLE: &str = r#"listeners:
   - { name: http, address: 0.0.0.0:8080 }
 metrics: { address: 0.0.0.0:9464 }

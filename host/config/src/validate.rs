@@ -40,7 +40,7 @@ pub(crate) fn validate(
     checks: &mut Checks,
 ) -> Option<Config> {
     let names = Names::of(&file);
-    let listeners = listeners::listeners(file.listeners, checks);
+    let listeners = listeners::listeners(file.listeners, sources.base, checks);
     let metrics = file.metrics.map(|part| metrics(part, checks));
     listeners::check_addresses(
         listeners.as_deref(),

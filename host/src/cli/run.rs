@@ -2,6 +2,8 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use portcullis_config::Config;
+
 use super::{ConfigArguments, open_files};
 use crate::reload::file_watch::FileWatch;
 use crate::reload::reloader::Reloader;
@@ -19,7 +21,7 @@ pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
         () = stop(&mut signals.interrupt, &mut signals.terminate) => return Ok(()),
     };
     let running = started.map_err(|error| arguments.explain(error))?;
-    announce(&running);
+    announce(&config, &running);
     let drain_timeout = config.drain_timeout;
     let mut reloader = Reloader::new(arguments.config.clone(), config, &seen);
     loop {
@@ -70,9 +72,15 @@ async fn stop(interrupt: &mut Signal, terminate: &mut Signal) {
     }
 }
 
-fn announce(running: &Running) {
+fn announce(config: &Config, running: &Running) {
     for (name, address) in &running.addresses {
-        tracing::info!("listener {name:?} serves on http://{address}");
+        let listener = config
+            .listeners
+            .iter()
+            .find(|listener| listener.name == *name);
+        let is_tls = listener.is_some_and(|listener| listener.tls.is_some());
+        let scheme = if is_tls { "https" } else { "http" };
+        tracing::info!("listener {name:?} serves on {scheme}://{address}");
     }
     if let Some(address) = running.metrics_address {
         tracing::info!("metrics on http://{address}/metrics");

@@ -1,6 +1,7 @@
 //! A request's head on ingress, put in order once, before any route or policy sees it: everybody after
 //! this sees the same bytes, and nothing that concerns the client's connection alone.
 
+mod cookies;
 pub mod fields;
 mod forwarded;
 mod framing;
@@ -66,6 +67,7 @@ pub fn admit<B>(
     framing::check(&headers, parts.version)?;
     let target = target::origin_form(&parts.method, &parts.uri, &rules.paths)?;
     host::settle(&mut headers, &parts.uri, parts.version)?;
+    cookies::join(&mut headers, parts.version)?;
     fields::remove_hop_by_hop(&mut headers);
     let origin = forwarded::tell_of_client(&mut headers, client, &rules.trusted_proxies, id);
     if let Some(via) = &rules.via {

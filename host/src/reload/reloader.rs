@@ -1,5 +1,6 @@
 //! Reads the config again and says what came of it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use portcullis_config::{Config, ConfigErrors};
@@ -82,10 +83,21 @@ fn refuse(errors: &ConfigErrors) {
     tracing::error!("reload refused, the old config serves on:\n{errors}");
 }
 
+/// What is bound at the start; other settings of a listener are those of the latest config.
+fn addresses(config: &Config) -> Vec<(&str, SocketAddr)> {
+    let listeners = config.listeners.iter();
+    listeners
+        .map(|listener| (listener.name.as_str(), listener.address))
+        .collect()
+}
+
 /// What a reload does not change.
 fn needs_restart(started: &Config, config: &Config) -> impl Iterator<Item = &'static str> {
     let changed = [
-        ("listeners", started.listeners != config.listeners),
+        (
+            "addresses of listeners",
+            addresses(started) != addresses(config),
+        ),
         ("metrics", started.metrics != config.metrics),
         ("workers", started.workers != config.workers),
         (

@@ -16,6 +16,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
 use super::client::ClientCounters;
+use super::downstream::DownstreamMetrics;
 use super::upstream::{self, EndpointReading, UpstreamMetrics};
 use crate::wasm::Phase;
 
@@ -48,6 +49,8 @@ pub struct Metrics {
     /// What clients were refused.
     pub client: ClientCounters,
     config_revisions: UpDownCounter<i64>,
+    /// Of clients' connections.
+    pub downstream: DownstreamMetrics,
 }
 
 /// The exporter or its registry refused to start.
@@ -118,6 +121,7 @@ impl Metrics {
                     "Revisions in memory: the serving one, and older ones that requests still use",
                 )
                 .build(),
+            downstream: DownstreamMetrics::new(&meter),
             meter,
         };
         metrics.announce_build();

@@ -1,6 +1,7 @@
 //! What the gateway tells about itself: metrics and log. Only this folder names OpenTelemetry.
 
 pub mod client;
+pub mod downstream;
 pub mod log;
 pub mod metrics;
 pub mod policy;

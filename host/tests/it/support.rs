@@ -4,6 +4,7 @@ pub(crate) mod name_server;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod redis;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -101,7 +102,12 @@ pub(crate) struct TestGateway {
 impl TestGateway {
     /// Serves `config` (YAML without `listeners` and `metrics`) with one worker.
     pub(crate) async fn start(config: &str) -> Self {
-        let text = complete(config);
+        Self::start_on("", config).await
+    }
+
+    /// The same with a listener that has further keys, such as `tls: { … }`.
+    pub(crate) async fn start_on(listener: &str, config: &str) -> Self {
+        let text = complete_on(listener, config);
         let config = portcullis_config::parse(&text, Path::new("test.yaml"))
             .unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         let running = server::start(&config, engines())
@@ -113,7 +119,12 @@ impl TestGateway {
 
     /// Why `config` is refused, one line a problem.
     pub(crate) async fn refusal(config: &str) -> String {
-        let text = complete(config);
+        Self::refusal_on("", config).await
+    }
+
+    /// The same with a listener that has further keys.
+    pub(crate) async fn refusal_on(listener: &str, config: &str) -> String {
+        let text = complete_on(listener, config);
         let config = match portcullis_config::parse(&text, Path::new("test.yaml")) {
             Ok(config) => config,
             Err(errors) => return errors.to_string(),
@@ -140,6 +151,18 @@ impl TestGateway {
     /// Upstreams and their endpoints at this moment.
     pub(crate) fn upstreams(&self) -> Vec<UpstreamStatus> {
         self.running.upstreams()
+    }
+
+    /// Swaps in another config with a listener that has further keys.
+    pub(crate) async fn reload_on(
+        &self,
+        listener: &str,
+        config: &str,
+    ) -> Result<u64, Vec<portcullis_config::Problem>> {
+        let text = complete_on(listener, config);
+        let config = portcullis_config::parse(&text, Path::new("test.yaml"))
+            .unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        self.running.reload(&config).await
     }
 
     /// A GET on a connection of its own.
@@ -205,13 +228,17 @@ impl TestGateway {
 }
 
 pub(crate) fn complete(config: &str) -> String {
+    complete_on("", config)
+}
+
+fn complete_on(listener: &str, config: &str) -> String {
     let workers = if config.contains("\nworkers:") || config.starts_with("workers:") {
         ""
     } else {
         "workers: 1\n"
     };
     format!(
-        "listeners: [{{ name: http, address: \"127.0.0.1:0\" }}]\nmetrics: {{ address: \"127.0.0.1:0\" }}\n{workers}{config}"
+        "listeners: [{{ name: http, address: \"127.0.0.1:0\", {listener} }}]\nmetrics: {{ address: \"127.0.0.1:0\" }}\n{workers}{config}"
     )
 }
 

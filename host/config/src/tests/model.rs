@@ -20,6 +20,8 @@ fn the_sample_becomes_the_model() {
         listeners: vec![Listener {
             name: "http".to_owned(),
             address: "0.0.0.0:8080".parse().unwrap(),
+            h2c: true,
+            tls: None,
         }],
         metrics: Some(Metrics {
             address: "0.0.0.0:9464".parse().unwrap(),

@@ -68,10 +68,15 @@ impl RawConnection {
 
     /// All that comes until the peer closes.
     pub(crate) async fn rest(&mut self) -> String {
+        String::from_utf8(self.bytes_to_end().await).unwrap()
+    }
+
+    /// The same where it need not be text.
+    pub(crate) async fn bytes_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // A reset is an end, too; what came before it is in `bytes`.
         let _ = within(self.0.read_to_end(&mut bytes)).await;
-        String::from_utf8(bytes).unwrap()
+        bytes
     }
 }
 

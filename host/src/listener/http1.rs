@@ -1,0 +1,63 @@
+//! HTTP/1.1 and HTTP/1.0 on one connection. hyper minds keep-alive, `Expect: 100-continue` and what HTTP/1.0 lacks.
+
+use std::convert::Infallible;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use portcullis_config::ClientLimits;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connection::{ConnectionError, Served};
+use super::idle_io::IdleIo;
+use crate::gateway;
+
+/// Bytes of one read, where a head may not be larger.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Fields for which hyper has room without an allocation: it is told of no fewer, and we count again.
+const FREE_FIELDS: usize = 100;
+
+/// Serves requests until the client, the drain or a timeout ends the connection.
+pub(super) async fn serve<S>(served: Served, stream: S) -> Result<(), ConnectionError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Served {
+        worker,
+        client,
+        limits,
+        timeouts,
+        drain,
+    } = served;
+    let metrics = worker.metrics();
+    let pulse = client.pulse.clone();
+    let io = IdleIo::new(stream, pulse.clone(), timeouts.write_idle, metrics.clone());
+    let service = service_fn(move |request| {
+        let (worker, client) = (worker.clone(), client.clone());
+        async move { Ok::<_, Infallible>(gateway::handle(&worker, &client, request).await) }
+    });
+    let connection = builder(&limits).serve_connection(TokioIo::new(io), service);
+    let ended = pulse
+        .drive(drain.run(connection, || false), &timeouts)
+        .await;
+    let ended = ended.flatten().unwrap_or(Ok(()));
+    if let Err(error) = &ended
+        && error.is_parse_too_large()
+    {
+        metrics.client.refused_request("head");
+    }
+    Ok(ended?)
+}
+
+/// HTTP/1 within the limits. Its timeouts are the socket's, see [`IdleIo`].
+fn builder(limits: &ClientLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_buf_size(limits.head_bytes.max(BUFFER_BYTES))
+        .max_header_size(limits.head_bytes);
+    if limits.headers > FREE_FIELDS {
+        builder.max_headers(limits.headers);
+    }
+    builder
+}

@@ -1,0 +1,283 @@
+//! HTTP/2 clients that mean harm: their connection ends or their streams are refused, and others are served.
+
+use mock_service::{MockService, Step};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{TestGateway, within};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+/// `GET http://a/hang` in HPACK.
+const HEAD: &[u8] = b"\x82\x86\x44\x05/hang\x41\x01a";
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = vec![length[1], length[2], length[3], kind, flags];
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// A request of the stream, and its reset.
+fn reset_request(stream: u32) -> Vec<u8> {
+    let mut frames = frame(HEADERS, END_STREAM | END_HEADERS, stream, HEAD);
+    frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+    frames
+}
+
+struct Site {
+    _upstream: MockService,
+    gateway: TestGateway,
+}
+
+/// An upstream that never answers `/hang`, behind a gateway.
+async fn site() -> Site {
+    let upstream = MockService::start().await;
+    upstream.script("/hang", vec![Step::Hang; 100_000]);
+    let gateway = TestGateway::start(&format!(
+        "upstreams: {{ u: {{ endpoints: [{}] }} }}\nroutes: [{{ name: r, upstream: u }}]",
+        upstream.url()
+    ))
+    .await;
+    Site {
+        _upstream: upstream,
+        gateway,
+    }
+}
+
+/// What the gateway has sent until it closed, a list of frames' types with their payloads.
+struct Received(Vec<(u8, Vec<u8>)>);
+
+impl Received {
+    fn has(&self, kind: u8) -> bool {
+        self.0.iter().any(|(found, _)| *found == kind)
+    }
+}
+
+/// A hostile connection.
+struct Hostile(TcpStream);
+
+impl Hostile {
+    async fn connect(gateway: &TestGateway) -> Self {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        stream.write_all(PREFACE).await.unwrap();
+        stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+        Self(stream)
+    }
+
+    /// Sends what `frames` makes of 0, 1, 2, … until the gateway has closed: what came from there.
+    async fn flood(self, frames: impl Fn(u32) -> Vec<u8>) -> Received {
+        let (mut reader, mut writer) = self.0.into_split();
+        let read = tokio::spawn(async move {
+            let mut bytes = Vec::new();
+            // A reset is an end, too.
+            let _ = reader.read_to_end(&mut bytes).await;
+            bytes
+        });
+        within(async {
+            let mut number = 0;
+            while !read.is_finished() && writer.write_all(&frames(number)).await.is_ok() {
+                number += 1;
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        Received(parse(&within(read).await.unwrap()))
+    }
+
+    /// Sends those frames, the last a PING: whether it is answered.
+    async fn answers(&mut self, frames: &[u8]) -> bool {
+        if within(self.0.write_all(frames)).await.is_err() {
+            return false;
+        }
+        loop {
+            match within(self.next()).await {
+                Some((PING, _)) => return true,
+                Some((GOAWAY, _)) | None => return false,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The next frame: type and payload. `None` when the gateway has closed.
+    async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut header = [0; 9];
+        self.0.read_exact(&mut header).await.ok()?;
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        self.0.read_exact(&mut payload).await.ok()?;
+        Some((header[3], payload))
+    }
+
+    /// Sends those frames, and reads until the gateway answers with one of that type.
+    async fn until(&mut self, frames: &[u8], kind: u8) -> Vec<u8> {
+        within(self.0.write_all(frames)).await.unwrap();
+        loop {
+            let (found, payload) = within(self.next()).await.unwrap();
+            if found == kind {
+                return payload;
+            }
+        }
+    }
+}
+
+fn parse(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let Some((header, rest)) = bytes.split_at_checked(9) {
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        let length = usize::try_from(length).unwrap().min(rest.len());
+        frames.push((header[3], rest[..length].to_vec()));
+        bytes = &rest[length..];
+    }
+    frames
+}
+
+/// The connection ends with GOAWAY while the flood goes on; another client is served meanwhile and after.
+async fn is_stopped(frames: impl Fn(u32) -> Vec<u8>) -> Site {
+    let site = site().await;
+    let mut other = site.gateway.client().await;
+    let hostile = Hostile::connect(&site.gateway).await;
+    let flood = hostile.flood(frames);
+    let served = other.send(http::Method::GET, "/x", &[], "");
+    let (received, served) = tokio::join!(flood, served);
+    assert!(received.has(GOAWAY), "{:?}", received.0.last());
+    assert_eq!(served.status, 200);
+    assert_eq!(site.gateway.get("/x").await.status, 200);
+    site
+}
+
+async fn wait_for_closed(site: &Site, reason: &str) {
+    let labels = [("portcullis_reason", reason)];
+    site.gateway
+        .wait_for_metric("portcullis_connections_closed_total", &labels, 1.0)
+        .await;
+}
+
+#[tokio::test]
+async fn requests_that_are_reset_at_once_end_the_connection() {
+    is_stopped(|number| reset_request(2 * number + 1)).await;
+}
+
+#[tokio::test]
+async fn requests_that_are_reset_after_they_were_taken_up_end_the_connection() {
+    let site = site().await;
+    let mut hostile = Hostile::connect(&site.gateway).await;
+    let ping = frame(PING, 0, 0, b"12345678");
+    // An answer to the PING says that the request before it was read: h2's own limit is not met.
+    let mut closed = false;
+    for number in 0..1_000 {
+        let stream = 2 * number + 1;
+        let mut frames = frame(HEADERS, END_STREAM | END_HEADERS, stream, HEAD);
+        frames.extend(&ping);
+        if !hostile.answers(&frames).await {
+            closed = true;
+            break;
+        }
+        let mut frames = frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+        frames.extend(&ping);
+        if !hostile.answers(&frames).await {
+            closed = true;
+            break;
+        }
+    }
+    assert!(closed);
+    wait_for_closed(&site, "resets").await;
+    assert_eq!(site.gateway.get("/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_that_the_gateway_is_made_to_reset_end_the_connection() {
+    // A WINDOW_UPDATE of nothing is an error of the stream (RFC 9113 §6.9).
+    is_stopped(|number| {
+        let stream = 2 * number + 1;
+        let mut frames = frame(HEADERS, END_STREAM | END_HEADERS, stream, HEAD);
+        frames.extend(frame(WINDOW_UPDATE, 0, stream, &0_u32.to_be_bytes()));
+        frames
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_ping_flood_ends_the_connection() {
+    let site = is_stopped(|_| frame(PING, 0, 0, b"12345678").repeat(100)).await;
+    wait_for_closed(&site, "frames").await;
+}
+
+#[tokio::test]
+async fn a_settings_flood_ends_the_connection() {
+    let site = is_stopped(|_| frame(SETTINGS, 0, 0, &[]).repeat(100)).await;
+    wait_for_closed(&site, "frames").await;
+}
+
+#[tokio::test]
+async fn a_priority_flood_ends_the_connection() {
+    let site = is_stopped(|_| frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]).repeat(100)).await;
+    wait_for_closed(&site, "frames").await;
+}
+
+#[tokio::test]
+async fn a_flood_of_empty_data_ends_the_connection() {
+    is_stopped(|number| {
+        let mut frames = Vec::new();
+        if number == 0 {
+            // POST
+            frames = frame(HEADERS, END_HEADERS, 1, b"\x83\x86\x44\x05/hang\x41\x01a");
+        }
+        frames.extend(frame(DATA, 0, 1, &[]).repeat(100));
+        frames
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_ends_the_connection() {
+    is_stopped(|number| {
+        if number == 0 {
+            frame(HEADERS, END_STREAM, 1, HEAD)
+        } else {
+            // A field of the name x and 100 bytes, again and again.
+            let field = [&b"\x00\x01x\x64"[..], &[b'v'; 100]].concat();
+            frame(CONTINUATION, 0, 1, &field)
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn streams_beyond_the_limit_are_refused() {
+    let site = site().await;
+    let mut hostile = Hostile::connect(&site.gateway).await;
+    let mut frames = Vec::new();
+    for number in 0..150_u32 {
+        frames.extend(frame(
+            HEADERS,
+            END_STREAM | END_HEADERS,
+            2 * number + 1,
+            HEAD,
+        ));
+    }
+    within(hostile.0.write_all(&frames)).await.unwrap();
+    let refused = within(async {
+        let mut refused = 0;
+        while refused < 50 {
+            let reason = hostile.until(&[], RST_STREAM).await;
+            assert_eq!(reason, 7_u32.to_be_bytes());
+            refused += 1;
+        }
+        refused
+    })
+    .await;
+    assert_eq!(refused, 50);
+    assert_eq!(site.gateway.get("/x").await.status, 200);
+}
