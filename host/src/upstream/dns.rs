@@ -3,14 +3,20 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::{Hosts, TokioResolver};
 use portcullis_config::Dns;
 
 /// How often one name server is asked before the lookup fails, and how long each time.
 const ATTEMPTS: usize = 2;
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an entry of `/etc/hosts` is taken to hold: reading the file again costs little.
+const HOSTS_VALID: Duration = Duration::from_secs(10);
 
 /// Looks names up. A copy is cheap.
 #[derive(Clone)]
@@ -33,18 +39,25 @@ pub struct LookupError(String);
 impl Resolver {
     /// A resolver that asks those servers, or those of the system. `/etc/hosts` comes first.
     pub fn new(dns: &Dns) -> Result<Self, LookupError> {
-        let failed = |error: hickory_resolver::net::NetError| LookupError(error.to_string());
-        let mut builder = if dns.servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(failed)?
-        } else {
-            let servers = dns.servers.iter().map(name_server).collect();
+        let failed = |error: NetError| LookupError(error.to_string());
+        let asking = |servers| {
             let config = ResolverConfig::from_parts(None, Vec::new(), servers);
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let mut builder = if dns.servers.is_empty() {
+            TokioResolver::builder_tokio().unwrap_or_else(|error| {
+                tracing::warn!("the system names no name servers: {error}");
+                asking(Vec::new())
+            })
+        } else {
+            asking(dns.servers.iter().map(name_server).collect())
         };
         let options = builder.options_mut();
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.attempts = ATTEMPTS;
         options.timeout = TIMEOUT;
+        // Ours to read: a name that is there for one kind of address only is not to be asked for beyond.
+        options.use_hosts_file = ResolveHosts::Never;
         // Whoever asks keeps the answer as long as it holds, and then wants another.
         options.cache_size = 0;
         builder.build().map(Self).map_err(failed)
@@ -52,22 +65,50 @@ impl Resolver {
 
     /// The addresses of `host`, which may be an address itself.
     pub async fn lookup(&self, host: &str) -> Result<Found, LookupError> {
+        let known = in_hosts_file(host);
+        if !known.is_empty() {
+            return Ok(Found::new(known, HOSTS_VALID));
+        }
         let found = self.0.lookup_ip(host).await;
         let found = found.map_err(|error| LookupError(error.to_string()))?;
         let valid_for = found
             .valid_until()
             .saturating_duration_since(Instant::now());
-        let mut addresses: Vec<IpAddr> = found.iter().collect();
-        addresses.sort_unstable();
-        addresses.dedup();
+        let addresses: Vec<IpAddr> = found.iter().collect();
         if addresses.is_empty() {
             return Err(LookupError("the name has no address".to_owned()));
         }
-        Ok(Found {
+        Ok(Found::new(addresses, valid_for))
+    }
+}
+
+impl Found {
+    fn new(mut addresses: Vec<IpAddr>, valid_for: Duration) -> Self {
+        addresses.sort_unstable();
+        addresses.dedup();
+        Self {
             addresses: usable(addresses, has_route),
             valid_for,
-        })
+        }
     }
+}
+
+/// What `/etc/hosts` says now.
+fn in_hosts_file(host: &str) -> Vec<IpAddr> {
+    let (Ok(hosts), Ok(name)) = (Hosts::from_system(), Name::from_utf8(host)) else {
+        return Vec::new();
+    };
+    let found = [RecordType::A, RecordType::AAAA]
+        .into_iter()
+        .filter_map(|kind| {
+            let found = hosts.lookup_static_host(&Query::query(name.clone(), kind))?;
+            let addresses = found
+                .answers()
+                .iter()
+                .filter_map(|record| record.data.ip_addr());
+            Some(addresses.collect::<Vec<_>>())
+        });
+    found.flatten().collect()
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {

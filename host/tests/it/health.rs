@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -81,6 +82,22 @@ async fn an_unhealthy_endpoint_is_left_alone_until_it_is_well_again() {
         let (first, second) = (requests(&services[0]), requests(&services[1]) - 10);
         assert!(first.abs_diff(second) <= 2 * workers, "{first} {second}");
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_is_asked_once_whatever_the_number_of_workers() {
+    let service = MockService::start().await;
+    let gateway = TestGateway::start(&config(&[service.url()], 4, QUICK, "")).await;
+    service.wait_for_requests(8).await;
+    let requests = service.requests_to("/");
+    // The next question comes at least nine tenths of the interval after the last one's answer; those
+    // of several askers would come between.
+    let apart = requests.iter().filter_map(|request| request.since_previous);
+    assert!(
+        apart.min() >= Some(Duration::from_millis(85)),
+        "{requests:?}"
+    );
+    drop(gateway);
 }
 
 #[tokio::test]
