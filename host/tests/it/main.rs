@@ -17,6 +17,7 @@ mod forwarding;
 mod health;
 mod http2;
 mod http2_floods;
+mod large_bodies;
 mod limits;
 mod metrics;
 mod names;
