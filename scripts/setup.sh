@@ -38,7 +38,7 @@ for kind in "$@"; do
       peers=yes
       ;;
     lint) want shellcheck shellcheck ;;
-    bench) want nginx nginx-light; want wrk wrk; want strace strace ;;
+    bench) want nginx nginx-light; want wrk wrk; want h2load nghttp2-client; want openssl openssl; want strace strace ;;
     *) die "unknown kind of work: $kind" ;;
   esac
 done
