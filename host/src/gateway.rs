@@ -1,5 +1,6 @@
 //! A request's way through the gateway, on one page.
 
+use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -36,7 +37,8 @@ pub async fn handle(
         Ok(admitted) => admitted,
         Err(error) => return refuse(&error, &id, record),
     };
-    let Some(route) = route::find(&revision.snapshot.routes, &head) else {
+    let Some(route) = route::find(&revision.snapshot.table, &revision.snapshot.routes, &head)
+    else {
         return refuse(&GatewayError::NoRoute, &id, record);
     };
     record.route = Some(route.index);
@@ -72,7 +74,10 @@ async fn answer(
 ) -> (Box<Exchange>, Content, usize) {
     let passed = exchange.route.chain.len();
     let Some(upstream) = exchange.upstream else {
-        return fail(exchange, &GatewayError::NoRoute, passed);
+        return match respond::natively(&exchange) {
+            Ok(answer) => give(exchange, answer, passed),
+            Err(error) => fail(exchange, &error, passed),
+        };
     };
     let (exchange, answer) = dispatch::dispatch(revision, exchange, upstream, body).await;
     record.body.answered();
@@ -102,18 +107,25 @@ async fn respond_through_chain(
 }
 
 fn answer_locally(
-    mut exchange: Box<Exchange>,
+    exchange: Box<Exchange>,
     place: usize,
     response: crate::exchange::LocalResponse,
 ) -> (Box<Exchange>, Content, usize) {
     let policy = exchange.route.chain[place].name.clone();
-    let (head, body) = respond::local(policy, response);
+    give(exchange, respond::local(policy, response), place)
+}
+
+fn give(
+    mut exchange: Box<Exchange>,
+    (head, body): (ResponseHead, Bytes),
+    passed: usize,
+) -> (Box<Exchange>, Content, usize) {
     exchange.response = Some(head);
-    (exchange, Content::Whole(body), place)
+    (exchange, Content::Whole(body), passed)
 }
 
 fn fail(
-    mut exchange: Box<Exchange>,
+    exchange: Box<Exchange>,
     error: &GatewayError,
     passed: usize,
 ) -> (Box<Exchange>, Content, usize) {
@@ -125,9 +137,8 @@ fn fail(
             "{error}"
         );
     }
-    let (head, body) = respond::error(error, &exchange.id);
-    exchange.response = Some(head);
-    (exchange, Content::Whole(body), passed)
+    let answer = respond::error(error, &exchange.id);
+    give(exchange, answer, passed)
 }
 
 /// Answers a request that is nobody's: no policy has seen it.
@@ -136,8 +147,8 @@ fn refuse(error: &GatewayError, id: &str, record: Record) -> Response<ResponseBo
     assemble(head, id, Content::Whole(body), record)
 }
 
-fn deliver(exchange: Exchange, body: Content, record: Record) -> Response<ResponseBody> {
-    let head = exchange.response.unwrap_or_else(|| {
+fn deliver(mut exchange: Exchange, body: Content, record: Record) -> Response<ResponseBody> {
+    let mut head = exchange.response.take().unwrap_or_else(|| {
         // Every way to here has set a response; should one not, the client still gets an answer.
         respond::error(
             &GatewayError::BadRequest("no response was made"),
@@ -145,6 +156,9 @@ fn deliver(exchange: Exchange, body: Content, record: Record) -> Response<Respon
         )
         .0
     });
+    if let Some(edits) = &exchange.route.response_edits {
+        edits.apply(&mut head.headers, &exchange);
+    }
     assemble(head, &exchange.id, body, record)
 }
 

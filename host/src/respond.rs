@@ -1,12 +1,15 @@
 //! The only place that makes responses of the gateway's own.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use crate::error::GatewayError;
-use crate::exchange::{LocalResponse, ResponseHead, ResponseSource};
+use crate::exchange::{Exchange, LocalResponse, ResponseHead, ResponseSource};
+use crate::route::destination::Destination;
+use crate::route::fixed_response::FixedResponse;
+use crate::route::redirect::Redirect;
 
 /// Names the error for machines.
 const ERROR_HEADER: HeaderName = HeaderName::from_static("x-portcullis-error");
@@ -48,6 +51,41 @@ pub fn error(error: &GatewayError, request_id: &str) -> (ResponseHead, Bytes) {
 /// The whole answer to a head that did not come to its end in time, for a connection of HTTP/1.
 pub fn late_head() -> &'static [u8] {
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\nx-portcullis-error: request-head-timeout\r\n\r\n"
+}
+
+/// The answer of a route without an upstream.
+pub fn natively(exchange: &Exchange) -> Result<(ResponseHead, Bytes), GatewayError> {
+    match &exchange.route.destination {
+        Destination::Redirect(redirect) => redirected(redirect, exchange),
+        Destination::Respond(response) => Ok(fixed(response, exchange)),
+        Destination::Upstream(_) | Destination::Split(_) => Err(GatewayError::NoRoute),
+    }
+}
+
+fn redirected(
+    redirect: &Redirect,
+    exchange: &Exchange,
+) -> Result<(ResponseHead, Bytes), GatewayError> {
+    let location = redirect
+        .location(&exchange.request, exchange.scheme)
+        .ok_or(GatewayError::TargetTooLong)?;
+    let head = ResponseHead {
+        source: ResponseSource::Gateway("redirect"),
+        status: redirect.status,
+        headers: HeaderMap::from_iter([(LOCATION, location)]),
+    };
+    Ok((head, Bytes::new()))
+}
+
+fn fixed(response: &FixedResponse, exchange: &Exchange) -> (ResponseHead, Bytes) {
+    let fields = response.headers.iter();
+    let fields = fields.filter_map(|(name, maker)| Some((name.clone(), maker.value(exchange)?)));
+    let head = ResponseHead {
+        source: ResponseSource::Gateway("fixed-response"),
+        status: response.status,
+        headers: fields.collect(),
+    };
+    (head, response.body.clone())
 }
 
 /// A policy's answer as a response.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::Route as RouteConfig;
 use portcullis_config::{ClientLimits, ClientTimeouts, Config, Dns, Upstream as UpstreamConfig};
+use portcullis_config::{FieldEdits as FieldEditsConfig, Route as RouteConfig};
 use portcullis_config::{Problem, pointer_to_path};
 
 use crate::capability::kv::KvSpaces;
@@ -20,8 +20,9 @@ use crate::listener::ticket_keys::TicketKeys;
 use crate::policy::PolicyUse;
 use crate::policy::loader::{ConfiguredUse, LoadedPolicy, PolicyLoader};
 use crate::route::destination::Destination;
+use crate::route::field_edits::FieldEdits;
 use crate::route::matcher::Matcher;
-use crate::route::{Rewrite, Route};
+use crate::route::{Rewrite, Route, RouteTable};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;
 use crate::upstream::registry::UpstreamRegistry;
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub listeners: BTreeMap<Arc<str>, Arc<ListenerSettings>>,
     /// Most specific first.
     pub routes: Vec<Arc<Route>>,
+    /// Their places by host and path.
+    pub table: RouteTable,
     /// Names of the routes, by [`Route::index`].
     pub route_names: Vec<Arc<str>>,
     /// In the order of their names.
@@ -116,7 +119,7 @@ impl Snapshot {
                 foundations,
             };
             let chain = site.build_chain(&mut policy_uses, &mut problems).await;
-            routes.push(site.build_route(chain));
+            routes.extend(site.build_route(chain, &mut problems));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -128,12 +131,14 @@ impl Snapshot {
         let route_names = routes.iter().map(|route| route.name.clone()).collect();
         // A stable sort: of equally specific routes the first in the file wins.
         routes.sort_by(|a, b| more_specific(&a.matcher, &b.matcher));
+        let table = RouteTable::new(routes.iter().map(|route| &route.matcher));
         let routes = routes.into_iter().map(Arc::new).collect();
         Ok(Self {
             revision,
             head_rules: HeadRules::from_config(config),
             listeners,
             routes,
+            table,
             route_names,
             upstreams,
             limits: config.limits,
@@ -214,18 +219,17 @@ impl Site<'_> {
         names.position(|name| name == upstream).unwrap_or_default()
     }
 
-    fn build_route(&self, chain: Vec<PolicyUse>) -> Route {
+    fn build_route(&self, chain: Vec<PolicyUse>, problems: &mut Vec<Problem>) -> Option<Route> {
         let route = self.route;
-        Route {
+        Some(Route {
             name: route.name.as_str().into(),
             index: self.index,
             matcher: Matcher::from_config(&route.matches),
             paths: self.config.path_normalisation,
-            rewrite: Rewrite {
-                strip_prefix: route.rewrite.strip_prefix.clone(),
-                add_prefix: route.rewrite.add_prefix.clone(),
-            },
-            destination: Destination::from_config(&route.destination, |name| self.place_of(name)),
+            rewrite: Rewrite::from_config(&route.rewrite),
+            destination: self.destination(problems)?,
+            request_edits: edits(&route.request_headers),
+            response_edits: edits(&route.response_headers),
             deadline: route
                 .deadline
                 .min(route.limits.duration.unwrap_or(Duration::MAX)),
@@ -236,8 +240,21 @@ impl Site<'_> {
             max_retry_after: route.max_retry_after,
             replay_buffer: route.replay_buffer,
             chain,
-        }
+        })
     }
+
+    fn destination(&self, problems: &mut Vec<Problem>) -> Option<Destination> {
+        let built = Destination::from_config(self.route, |name| self.place_of(name));
+        let path = || format!("routes[{}].respond.file", self.index);
+        built
+            .map_err(|error| problems.push(self.config.lines.problem(path(), error)))
+            .ok()
+    }
+}
+
+/// `None`: nothing to do for any request.
+fn edits(config: &FieldEditsConfig) -> Option<FieldEdits> {
+    (*config != FieldEditsConfig::default()).then(|| FieldEdits::from_config(config))
 }
 
 fn build_upstream(name: &str, config: &UpstreamConfig, foundations: &Foundations) -> Upstream {

@@ -162,6 +162,14 @@ pub(crate) fn path_prefix(text: &str) -> Result<String, String> {
     })
 }
 
+/// A whole path, with its `/` at the end where it has one.
+pub(crate) fn whole_path(text: &str) -> Result<String, String> {
+    if text.contains('*') {
+        return Err("must not hold *: the path is taken as it is".to_owned());
+    }
+    path_prefix(text).map(|_| text.to_owned())
+}
+
 /// `redis://[user:password@]host[:port][/database]`.
 pub(crate) fn redis_url(text: &str) -> Result<(), String> {
     const SHAPE: &str = "expected redis://[user:password@]host[:port][/database]";

@@ -9,8 +9,10 @@ mod access_log;
 mod address;
 mod balancing;
 mod client;
+mod condition;
 mod destination;
 mod error;
+mod field_edits;
 mod file;
 mod listener;
 mod model;
@@ -37,8 +39,12 @@ mod wording;
 pub use access_log::{AccessLog, LogTarget};
 pub use balancing::{HashKey, LoadBalancing, WeightedEndpoint};
 pub use client::{ClientLimits, ClientTimeouts, RouteLimits};
-pub use destination::{Destination, Share, Split};
+pub use condition::Condition;
+pub use destination::{
+    Destination, FixedBody, FixedResponse, Redirect, RedirectPath, Share, Split,
+};
 pub use error::{ConfigErrors, Problem};
+pub use field_edits::{FieldEdits, FieldPart, FieldText};
 pub use listener::{
     CertificateFiles, ClientCertificateMode, ClientCertificates, Listener, ListenerTls,
 };

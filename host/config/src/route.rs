@@ -3,13 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::client::RouteLimits;
+use crate::condition::Condition;
 use crate::destination::Destination;
+use crate::field_edits::FieldEdits;
 
 /// Requests of one kind, their upstream and their policies.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,10 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// Where its requests go.
     pub destination: Destination,
+    /// What it changes of the request's head, after the policies.
+    pub request_headers: FieldEdits,
+    /// What it changes of the response's head, after the policies, whoever made the response.
+    pub response_headers: FieldEdits,
     /// The whole request, retries included: 1 ms to 1 hour, default 15 s.
     pub deadline: Duration,
     /// What is different on this route of what clients may take.
@@ -59,16 +65,25 @@ pub struct Match {
     /// Whole segments at the start of the path: `/api` takes `/api`, `/api/` and `/api/x`, but not
     /// `/apix`; `/` takes every path. Starts with `/`; never ends with `/` unless it is `/`.
     pub path_prefix: String,
+    /// Exactly this path; then the prefix is `/`.
+    pub path: Option<String>,
     /// One of these, sorted and each once. Empty: any method.
     pub methods: Vec<Method>,
-    /// Each of these fields with exactly this value, sorted by name and each name once.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Conditions on these fields, sorted by name and each name once.
+    pub headers: Vec<(HeaderName, Condition)>,
+    /// Conditions on these cookies, sorted by name and each name once. Case makes a difference.
+    pub cookies: Vec<(String, Condition)>,
+    /// Conditions on these parameters of the query, decoded once, sorted by name and each name once.
+    pub query: Vec<(String, Condition)>,
 }
 
 impl Match {
-    /// Whether `path` starts with the segments of [`Match::path_prefix`].
+    /// Whether `path` is [`Match::path`], or starts with the segments of [`Match::path_prefix`].
     pub fn matches_path(&self, path: &str) -> bool {
-        has_segments(path, &self.path_prefix)
+        match &self.path {
+            Some(exact) => path == exact,
+            None => has_segments(path, &self.path_prefix),
+        }
     }
 }
 
@@ -121,6 +136,10 @@ pub struct Rewrite {
     pub strip_prefix: Option<String>,
     /// Whole segments that are put before it. Never `/` itself.
     pub add_prefix: Option<String>,
+    /// In place of the whole path; then there are no prefixes.
+    pub path: Option<String>,
+    /// The Host field that the upstream gets. `None`: the client's.
+    pub host: Option<String>,
 }
 
 /// One policy in the chain of a route.

@@ -9,6 +9,7 @@ mod lifecycle;
 mod listeners;
 mod model;
 mod problems;
+mod route_keys;
 mod schema;
 mod slips;
 mod sound;

@@ -1,6 +1,7 @@
 //! File → model: everything that the schema cannot say. Collects every problem instead of stopping.
 
 mod access_log;
+mod answers;
 mod balancing;
 mod checks;
 mod client;
@@ -11,11 +12,12 @@ mod listeners;
 mod matches;
 mod policies;
 mod resilience;
+mod rewrites;
 mod routes;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use checks::Checks;
@@ -39,7 +41,7 @@ pub(crate) fn validate(
     sources: &SecretSources<'_>,
     checks: &mut Checks,
 ) -> Option<Config> {
-    let names = Names::of(&file);
+    let names = Names::of(&file, sources.base);
     let listeners = listeners::listeners(file.listeners, sources.base, checks);
     let metrics = file.metrics.map(|part| metrics(part, checks));
     listeners::check_addresses(
@@ -97,13 +99,15 @@ pub(crate) fn validate(
 
 /// The names that can be referred to, those of broken things included. `None`: the section is broken.
 struct Names {
+    /// What relative names of files start from.
+    base: PathBuf,
     redis: Option<BTreeSet<String>>,
     upstreams: Option<BTreeSet<String>>,
     policies: Option<BTreeSet<String>>,
 }
 
 impl Names {
-    fn of(file: &GatewayFile) -> Self {
+    fn of(file: &GatewayFile, base: &Path) -> Self {
         fn names<T>(section: &Part<Named<T>>) -> Option<BTreeSet<String>> {
             match section {
                 Part::Read(things) => Some(things.keys().map(|name| name.0.clone()).collect()),
@@ -111,6 +115,7 @@ impl Names {
             }
         }
         Self {
+            base: base.to_owned(),
             redis: names(&file.redis),
             upstreams: names(&file.upstreams),
             policies: names(&file.policies),

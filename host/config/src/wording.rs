@@ -105,7 +105,10 @@ fn out_of_range(node: &Value, value: &Value) -> String {
 
 fn wrong_type(node: &Value, value: &Value) -> String {
     let expected = expected(node);
-    let is_text = node.get("type").is_some_and(|name| name == "string");
+    let is_text = node.get("type").is_some_and(|names| {
+        let among = names.as_array();
+        names == "string" || among.is_some_and(|names| names.contains(&"string".into()))
+    }) && node.get("writeOnly").is_none();
     match value {
         Value::Null => format!("expected {expected}, but nothing is written here"),
         Value::Number(_) | Value::Bool(_) if is_text && node.get("title").is_none() => {

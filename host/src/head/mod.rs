@@ -94,9 +94,16 @@ pub fn admit_answer(headers: &mut HeaderMap, version: Version, rules: &HeadRules
     }
 }
 
-/// The fields that go to the upstream.
+/// The fields that go to the upstream: as the policies have left them, with the route's own changes.
 pub fn upstream_fields(exchange: &Exchange, has_body: bool) -> HeaderMap {
     let mut headers = exchange.request.headers.clone();
+    let route = &exchange.route;
+    if let Some(edits) = &route.request_edits {
+        edits.apply(&mut headers, exchange);
+    }
+    if let Some(host) = &route.rewrite.host {
+        let _ = headers.try_insert(header::HOST, host.clone());
+    }
     // Said outright: for a GET without a length hyper would otherwise leave the body out.
     if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
         headers.insert(

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portcullis_config::Destination as DestinationConfig;
+use portcullis_config::{Destination as DestinationConfig, Route as RouteConfig};
 
+use super::fixed_response::FixedResponse;
+use super::redirect::Redirect;
 use super::split::Split;
 use crate::exchange::RequestHead;
 
@@ -15,6 +17,10 @@ pub enum Destination {
     Upstream(Target),
     /// To several upstreams, by weight.
     Split(Split),
+    /// To nobody: the client is sent elsewhere.
+    Redirect(Redirect),
+    /// To nobody: the answer is always the same.
+    Respond(FixedResponse),
 }
 
 /// An upstream of the snapshot.
@@ -27,19 +33,29 @@ pub struct Target {
 }
 
 impl Destination {
-    /// As the config has it; `place` finds an upstream of the snapshot by its name.
-    pub fn from_config(config: &DestinationConfig, place: impl Fn(&str) -> usize) -> Self {
+    /// As the config has it; `place` finds an upstream of the snapshot by its name. The error is that of
+    /// the file of a fixed response.
+    pub fn from_config(
+        config: &RouteConfig,
+        place: impl Fn(&str) -> usize,
+    ) -> Result<Self, String> {
         let target = |name: &str| Target {
             place: place(name),
             name: name.into(),
         };
-        match config {
+        Ok(match &config.destination {
             DestinationConfig::Upstream(name) => Self::Upstream(target(name)),
             DestinationConfig::Split(split) => Self::Split(Split::from_config(split, target)),
-        }
+            DestinationConfig::Redirect(redirect) => {
+                Self::Redirect(Redirect::from_config(redirect, &config.matches.path_prefix))
+            }
+            DestinationConfig::Respond(response) => {
+                Self::Respond(FixedResponse::from_config(response)?)
+            }
+        })
     }
 
-    /// The place of the upstream that gets this request. `random` is asked only where chance decides.
+    /// The place of the upstream that gets this request; `None` where there is none. `random` is asked only where chance decides.
     pub fn choose(
         &self,
         head: &RequestHead,
@@ -49,6 +65,7 @@ impl Destination {
         match self {
             Self::Upstream(target) => Some(target.place),
             Self::Split(split) => Some(split.choose(head, client, random)),
+            Self::Redirect(_) | Self::Respond(_) => None,
         }
     }
 
@@ -57,6 +74,7 @@ impl Destination {
         let mut targets: Box<dyn Iterator<Item = &Target>> = match self {
             Self::Upstream(target) => Box::new(std::iter::once(target)),
             Self::Split(split) => Box::new(split.targets()),
+            Self::Redirect(_) | Self::Respond(_) => return None,
         };
         targets
             .find(|target| target.place == place)

@@ -2,19 +2,30 @@
 
 use std::cmp::Reverse;
 
-use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method};
+use http::header::HOST;
 use portcullis_config::{HostPattern, Match};
 
+use super::condition::Conditions;
 use crate::exchange::RequestHead;
 
-/// All conditions must hold; an empty list holds always.
+/// All of it must hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matcher {
-    host: Option<HostPattern>,
-    path_prefix: String,
-    methods: Vec<Method>,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    /// `None`: any.
+    pub host: Option<HostPattern>,
+    /// Of the target, without the query.
+    pub path: PathPattern,
+    /// The rest.
+    pub conditions: Conditions,
+}
+
+/// Which paths are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPattern {
+    /// Whole segments at the start; without a slash at the end, so empty for all paths.
+    Prefix(String),
+    /// This one.
+    Exact(String),
 }
 
 impl Matcher {
@@ -22,42 +33,27 @@ impl Matcher {
     pub fn from_config(config: &Match) -> Self {
         Self {
             host: config.host.clone(),
-            path_prefix: config.path_prefix.trim_end_matches('/').to_owned(),
-            methods: config.methods.clone(),
-            headers: config.headers.clone(),
+            path: match &config.path {
+                Some(path) => PathPattern::Exact(path.clone()),
+                None => PathPattern::Prefix(config.path_prefix.trim_end_matches('/').to_owned()),
+            },
+            conditions: Conditions::from_config(config),
         }
     }
 
-    /// Whether the request is the route's.
-    pub fn matches(&self, head: &RequestHead) -> bool {
-        has_path_prefix(head.target.path(), &self.path_prefix)
-            && (self.methods.is_empty() || self.methods.contains(&head.method))
-            && self
-                .host
-                .as_ref()
-                .is_none_or(|host| host_matches(host, &head.headers))
-            && self.headers.iter().all(|(name, value)| {
-                head.headers
-                    .get_all(name)
-                    .iter()
-                    .any(|given| given == value)
-            })
-    }
-
     /// Orders matchers, the most specific first: an exact host, then the longest wildcard, then
-    /// any host; the longest path; a method; the most headers.
+    /// any host; an exact path, then the longest prefix; a method; the most conditions on values.
     pub fn specificity(&self) -> impl Ord + use<> {
         let host = match &self.host {
             Some(HostPattern::Exact(_)) => (2, 0),
             Some(HostPattern::Wildcard(suffix)) => (1, suffix.len()),
             None => (0, 0),
         };
-        Reverse((
-            host,
-            self.path_prefix.len(),
-            !self.methods.is_empty(),
-            self.headers.len(),
-        ))
+        let path = match &self.path {
+            PathPattern::Exact(_) => (1, 0),
+            PathPattern::Prefix(prefix) => (0, prefix.len()),
+        };
+        Reverse((host, path, self.conditions.specificity()))
     }
 }
 
@@ -67,23 +63,15 @@ pub fn has_path_prefix(path: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn host_matches(pattern: &HostPattern, headers: &HeaderMap) -> bool {
-    let Some(host) = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-    else {
-        return false;
-    };
-    pattern.matches(without_port(host))
-}
-
-fn without_port(host: &str) -> &str {
+/// The request's host without its port; `None` where it has none, or one that is not ASCII.
+pub fn host(head: &RequestHead) -> Option<&str> {
+    let host = head.headers.get(HOST)?.to_str().ok()?;
     match host.rsplit_once(':') {
         Some((name, port))
             if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() =>
         {
-            name
+            Some(name)
         }
-        _ => host,
+        _ => Some(host),
     }
 }

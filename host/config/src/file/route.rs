@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{HashFile, RouteLimitsFile, ShareFile, duration};
+use super::{
+    ConditionFile, FieldEditsFile, FixedResponseFile, HashFile, RedirectFile, RouteLimitsFile,
+    ShareFile, duration,
+};
 use crate::part::{Name, Part};
 use crate::route::{OnFailure, Route};
 use crate::units::{DurationText, SizeText};
@@ -23,7 +26,7 @@ pub(crate) struct RouteFile {
     /// What becomes of the path on the way to the upstream.
     #[serde(default)]
     pub(crate) rewrite: Part<RewriteFile>,
-    /// A name under upstreams. A route has this, or split.
+    /// A name under upstreams. A route has one of this, split, redirect and respond.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) upstream: Option<Part<String>>,
     /// Upstreams that share the requests by weight.
@@ -33,6 +36,18 @@ pub(crate) struct RouteFile {
     /// What keeps a client at its upstream of the split: client_address, { header: name } or { cookie: name }.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sticky: Option<Part<HashFile>>,
+    /// Answers with another place to go to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) redirect: Option<Part<RedirectFile>>,
+    /// Answers with a response that is always the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) respond: Option<Part<FixedResponseFile>>,
+    /// What changes of the request's head on the way to the upstream, after the policies.
+    #[serde(default)]
+    pub(crate) request_headers: Part<FieldEditsFile>,
+    /// What changes of the response's head on the way to the client, after the policies, whoever made the response.
+    #[serde(default)]
+    pub(crate) response_headers: Part<FieldEditsFile>,
     /// The whole request, retries included: 1ms to 1h.
     #[serde(default = "default_route_deadline")]
     pub(crate) deadline: Part<DurationText>,
@@ -69,12 +84,20 @@ pub(crate) struct MatchFile {
     /// Whole segments at the start of the path: /api takes /api and /api/x, but not /apix.
     #[schemars(regex(pattern = "^/"))]
     pub(crate) path_prefix: Part<String>,
+    /// Exactly this path, in place of path_prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^/"))]
+    pub(crate) path: Option<Part<String>>,
     /// One of these methods; any if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1), inner(length(min = 1)), extend("uniqueItems" = true))]
     pub(crate) methods: Option<Part<Vec<Part<String>>>>,
-    /// Each of these fields with exactly this value.
-    pub(crate) headers: Part<BTreeMap<String, Part<String>>>,
+    /// Conditions on header fields.
+    pub(crate) headers: Part<BTreeMap<String, Part<ConditionFile>>>,
+    /// Conditions on cookies.
+    pub(crate) cookies: Part<BTreeMap<String, Part<ConditionFile>>>,
+    /// Conditions on parameters of the query, decoded once.
+    pub(crate) query: Part<BTreeMap<String, Part<ConditionFile>>>,
 }
 
 /// What becomes of the path on the way to the upstream: first strip, then add.
@@ -89,6 +112,14 @@ pub(crate) struct RewriteFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "/v2", regex(pattern = "^/"))]
     pub(crate) add_prefix: Option<Part<String>>,
+    /// In place of the whole path, and of the prefixes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^/"))]
+    pub(crate) path: Option<Part<String>>,
+    /// The Host field that the upstream gets; the client's if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "internal.example.com")]
+    pub(crate) host: Option<Part<String>>,
 }
 
 /// One policy in the chain of a route.
@@ -110,8 +141,11 @@ impl Default for MatchFile {
         Self {
             host: None,
             path_prefix: Part::Read("/".to_owned()),
+            path: None,
             methods: None,
             headers: Part::default(),
+            cookies: Part::default(),
+            query: Part::default(),
         }
     }
 }

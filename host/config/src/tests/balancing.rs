@@ -85,7 +85,7 @@ fn each_slip_is_one_problem() {
         ),
         (
             "endpoints: [5]",
-            "endpoints[0]: expected a text or a mapping, found the number 5",
+            "endpoints[0]: expected a text or a mapping, found the number 5: quote it",
         ),
         ("endpoints: []", "endpoints: must have at least one item"),
         (

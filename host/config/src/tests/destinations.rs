@@ -53,7 +53,7 @@ fn each_slip_is_one_problem_with_its_path() {
     for (keys, problem) in [
         (
             "deadline: 1s".to_owned(),
-            "upstream: is missing: a route needs an upstream or a split",
+            "upstream: is missing: a route needs this, split, redirect or respond",
         ),
         (
             format!("upstream: a, {one}"),

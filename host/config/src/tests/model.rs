@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 use serde_json::json;
 
 use super::{SAMPLE, parse, sample_with};
@@ -104,17 +104,24 @@ fn route() -> Route {
         matches: Match {
             host: Some(HostPattern::Exact("api.example.com".to_owned())),
             path_prefix: "/api/service1".to_owned(),
+            path: None,
             methods: vec![Method::GET, Method::POST],
             headers: vec![(
                 HeaderName::from_static("x-canary"),
-                HeaderValue::from_static("1"),
+                Condition::Exact("1".to_owned()),
             )],
+            cookies: Vec::new(),
+            query: Vec::new(),
         },
         rewrite: Rewrite {
             strip_prefix: Some("/api/service1".to_owned()),
             add_prefix: Some("/v2".to_owned()),
+            path: None,
+            host: None,
         },
         destination: Destination::Upstream("mock-service".to_owned()),
+        request_headers: FieldEdits::default(),
+        response_headers: FieldEdits::default(),
         deadline: Duration::from_secs(10),
         limits: RouteLimits::default(),
         max_attempts: 3,

@@ -65,7 +65,7 @@ routes:
             "11: routes[0].upstream: unknown upstream \"apj\"; did you mean \"api\"? known: api",
             "12: routes[1].name: duplicate key: it is already set on line 12",
             "12: routes[1].name: routes[0] has the same name \"a\"",
-            "12: routes[1].upstream: is missing: a route needs an upstream or a split",
+            "12: routes[1].upstream: is missing: a route needs this, split, redirect or respond",
         ]
     );
 }

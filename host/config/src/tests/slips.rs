@@ -26,7 +26,7 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     (
         "    upstream: mock-service\n",
         "",
-        "21: routes[0].upstream: is missing: a route needs an upstream or a split",
+        "21: routes[0].upstream: is missing: a route needs this, split, redirect or respond",
     ),
     (
         "    endpoints: [http://127.0.0.1:8001]\n",
@@ -57,7 +57,7 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     (
         "{ X-Canary: \"1\" }",
         "{ X-Canary: 1 }",
-        "22: routes[0].match.headers.X-Canary: expected a text, found the number 1: quote it",
+        "22: routes[0].match.headers.X-Canary: expected a text or a mapping, found the number 1: quote it",
     ),
     (
         "[POST, GET]",

@@ -2,24 +2,29 @@
 
 use std::collections::BTreeMap;
 
+use super::answers::{fixed_response, redirect};
 use super::balancing::hash_key;
 use super::{Checks, Names, all, present};
 use crate::destination::{Destination, Share, Split};
-use crate::file::{HashFile, ShareFile};
+use crate::file::{FixedResponseFile, HashFile, RedirectFile, ShareFile};
 use crate::part::Part;
 use crate::path::{join_index, join_key};
+use crate::route::Match;
 
 /// Every key of a route that says where its requests go.
 pub(super) struct Written {
     pub(super) upstream: Option<Part<String>>,
     pub(super) split: Option<Part<Vec<Part<ShareFile>>>>,
     pub(super) sticky: Option<Part<HashFile>>,
+    pub(super) redirect: Option<Part<RedirectFile>>,
+    pub(super) respond: Option<Part<FixedResponseFile>>,
 }
 
-/// The destination of the route at `path`.
+/// The destination of the route at `path`; `matches` is its match, or `None` when that is broken.
 pub(super) fn destination(
     path: &str,
     written: Written,
+    matches: Option<&Match>,
     names: &Names,
     checks: &mut Checks,
 ) -> Option<Destination> {
@@ -46,7 +51,13 @@ pub(super) fn destination(
         let sticky = sticky?;
         Some(Destination::Split(Split { shares, sticky }))
     });
-    let chosen = upstream.or(split)?;
+    let redirect = written
+        .redirect
+        .map(|part| redirect(&at("redirect"), part, matches, checks).map(Destination::Redirect));
+    let respond = written.respond.map(|part| {
+        fixed_response(&at("respond"), part, &names.base, checks).map(Destination::Respond)
+    });
+    let chosen = upstream.or(split).or(redirect).or(respond)?;
     chosen.filter(|_| only_one)
 }
 
@@ -55,12 +66,14 @@ fn is_one(path: &str, keys: &Written, checks: &mut Checks) -> bool {
     let written = [
         ("upstream", keys.upstream.is_some()),
         ("split", keys.split.is_some()),
+        ("redirect", keys.redirect.is_some()),
+        ("respond", keys.respond.is_some()),
     ];
     let mut written = written.iter().filter(|(_, is_written)| *is_written);
     let Some((first, _)) = written.next() else {
         checks.add(
             join_key(path, "upstream"),
-            "is missing: a route needs an upstream or a split",
+            "is missing: a route needs this, split, redirect or respond",
         );
         return false;
     };

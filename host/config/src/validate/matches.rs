@@ -1,16 +1,17 @@
-//! What a route matches, and how it rewrites the path.
+//! What a route matches.
 
 use std::collections::BTreeMap;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 
-use super::fields::matchable_name;
+use super::fields::{by_name, header_value, matchable_name};
 use super::{Checks, all, present};
 use crate::address;
-use crate::file::{MatchFile, RewriteFile};
+use crate::condition::Condition;
+use crate::file::{ConditionFile, MatchFile};
 use crate::part::Part;
 use crate::path::{join_index, join_key};
-use crate::route::{Match, Rewrite, has_segments};
+use crate::route::Match;
 
 /// The methods that a text in lower case most likely means: RFC 9110 §9 and RFC 5789.
 const COMMON_METHODS: [&str; 9] = [
@@ -29,48 +30,44 @@ pub(super) fn matches(path: &str, part: Part<MatchFile>, checks: &mut Checks) ->
         file.path_prefix,
         address::path_prefix,
     );
+    let exact_path = join_key(path, "path");
+    let exact = present(
+        file.path
+            .map(|part| checks.text(&exact_path, part, address::whole_path)),
+    );
+    if let (Some(Some(_)), Some(prefix)) = (&exact, &path_prefix)
+        && prefix != "/"
+    {
+        checks.add(
+            exact_path,
+            "a match has either this or path_prefix: remove one",
+        );
+    }
     let methods = methods(
         &join_key(path, "methods"),
         file.methods.unwrap_or_default(),
         checks,
     );
-    let headers = headers(&join_key(path, "headers"), file.headers, checks);
+    let at_headers = join_key(path, "headers");
+    let headers = by_name(
+        &at_headers,
+        file.headers,
+        checks,
+        matchable_name,
+        |path, part, checks| condition(path, part, checks, |text| header_value(text).map(drop)),
+    );
+    let at_cookies = join_key(path, "cookies");
+    let cookies = conditions(&at_cookies, file.cookies, checks, cookie_name, cookie_value);
+    let at_query = join_key(path, "query");
+    let query = conditions(&at_query, file.query, checks, parameter_name, |_| Ok(()));
     Some(Match {
         host: host?,
         path_prefix: path_prefix?,
+        path: exact?,
         methods: methods?,
         headers: headers?,
-    })
-}
-
-/// `path_prefix` is the match's, or `None` when that is broken.
-pub(super) fn rewrite(
-    path: &str,
-    part: Part<RewriteFile>,
-    path_prefix: Option<&str>,
-    checks: &mut Checks,
-) -> Option<Rewrite> {
-    let file = checks.read(path, part)?;
-    let strip_path = join_key(path, "strip_prefix");
-    let strip_prefix = present(
-        file.strip_prefix
-            .map(|part| checks.text(&strip_path, part, address::path_prefix)),
-    );
-    let add_path = join_key(path, "add_prefix");
-    let add_prefix = present(
-        file.add_prefix
-            .map(|part| checks.text(&add_path, part, address::path_prefix)),
-    );
-    if let (Some(Some(strip)), Some(path_prefix)) = (&strip_prefix, path_prefix)
-        && !has_segments(path_prefix, strip)
-    {
-        let message = format!("must be a prefix of match.path_prefix, which is {path_prefix}");
-        checks.add(strip_path, message);
-    }
-    // The prefix / changes nothing.
-    Some(Rewrite {
-        strip_prefix: strip_prefix?.filter(|prefix| prefix != "/"),
-        add_prefix: add_prefix?.filter(|prefix| prefix != "/"),
+        cookies: cookies?,
+        query: query?,
     })
 }
 
@@ -94,37 +91,78 @@ fn method(text: &str) -> Result<Method, String> {
     Method::from_bytes(text.as_bytes()).map_err(|_| "not a method such as GET".to_owned())
 }
 
-fn headers(
+fn conditions<K: Ord>(
     path: &str,
-    part: Part<BTreeMap<String, Part<String>>>,
+    part: Part<BTreeMap<String, Part<ConditionFile>>>,
     checks: &mut Checks,
-) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let fields = checks.read(path, part)?;
-    let mut seen = BTreeMap::new();
-    let headers = fields.into_iter().map(|(text, part)| {
+    name: impl Fn(&str) -> Result<K, String>,
+    value: impl Fn(&str) -> Result<(), String>,
+) -> Option<Vec<(K, Condition)>> {
+    let parts = checks.read(path, part)?;
+    let conditions = parts.into_iter().map(|(text, part)| {
         let path = join_key(path, &text);
-        let value = checks.text(&path, part, header_value);
-        let name = checks.accept(&path, matchable_name(&text))?;
-        if let Some(other) = seen.insert(name.as_str().to_owned(), text) {
-            checks.add(
-                path,
-                format!("the same field as {other}: case makes no difference"),
-            );
-        }
-        Some((name, value?))
+        let condition = condition(&path, part, checks, &value);
+        let name = checks.accept(&path, name(&text))?;
+        Some((name, condition?))
     });
-    let mut headers: Vec<(HeaderName, HeaderValue)> = all(headers)?;
-    headers.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
-    Some(headers)
+    all(conditions)
 }
 
-/// RFC 9110 §5.5: space around a value is not part of it, and only US-ASCII means the same everywhere.
-fn header_value(text: &str) -> Result<HeaderValue, String> {
-    if text.trim() != text {
-        return Err("a header value has no space at its start or end".to_owned());
+fn condition(
+    path: &str,
+    part: Part<ConditionFile>,
+    checks: &mut Checks,
+    value: impl Fn(&str) -> Result<(), String>,
+) -> Option<Condition> {
+    match checks.read(path, part)? {
+        ConditionFile::Exact(text) => checks
+            .accept(path, value(&text))
+            .map(|()| Condition::Exact(text)),
+        ConditionFile::Named {
+            prefix: Some(text),
+            present: None,
+        } => checks
+            .accept(&join_key(path, "prefix"), value(&text))
+            .map(|()| Condition::Prefix(text)),
+        ConditionFile::Named {
+            prefix: None,
+            present: Some(present),
+        } => Some(if present {
+            Condition::Present
+        } else {
+            Condition::Absent
+        }),
+        ConditionFile::Named { .. } => {
+            checks.add(
+                path,
+                "expected one key: write { prefix: text } or { present: true }",
+            );
+            None
+        }
     }
-    if !text.is_ascii() {
-        return Err("a header value has only ASCII characters".to_owned());
+}
+
+/// RFC 6265 §4.1.1: a token, as a field's name is, but with its case.
+fn cookie_name(text: &str) -> Result<String, String> {
+    match HeaderName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("not the name of a cookie".to_owned()),
     }
-    HeaderValue::from_str(text).map_err(|_| "a header value has no control characters".to_owned())
+}
+
+/// RFC 6265 §4.1.1, and what browsers send in spite of it.
+fn cookie_value(text: &str) -> Result<(), String> {
+    let is_allowed = |b: u8| b.is_ascii_graphic() && b != b';';
+    if text.bytes().all(is_allowed) {
+        Ok(())
+    } else {
+        Err("a cookie's value has only visible ASCII characters and no ;".to_owned())
+    }
+}
+
+fn parameter_name(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("the name of a parameter is missing".to_owned());
+    }
+    Ok(text.to_owned())
 }

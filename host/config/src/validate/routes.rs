@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::client::route_limits;
 use super::destinations::{Written, destination};
-use super::matches::{matches, rewrite};
+use super::fields::field_edits;
+use super::matches::matches;
+use super::rewrites::rewrite;
 use super::{Checks, HOUR, MILLISECOND, Names, all, unique_name};
 use crate::file::{PolicyUseFile, RouteFile};
 use crate::part::Part;
@@ -48,18 +50,24 @@ fn route(
     if let Some(matches) = &matches {
         check_match(&path, name.as_deref(), matches, seen, checks);
     }
-    let path_prefix = matches.as_ref().map(|matches| matches.path_prefix.as_str());
-    let rewrite = rewrite(&at("rewrite"), file.rewrite, path_prefix, checks);
+    let rewrite = rewrite(&at("rewrite"), file.rewrite, matches.as_ref(), checks);
     let destination = destination(
         &path,
         Written {
             upstream: file.upstream,
             split: file.split,
             sticky: file.sticky,
+            redirect: file.redirect,
+            respond: file.respond,
         },
+        matches.as_ref(),
         names,
         checks,
     );
+    let at_request = at("request_headers");
+    let request_headers = field_edits(&at_request, file.request_headers, checks);
+    let at_response = at("response_headers");
+    let response_headers = field_edits(&at_response, file.response_headers, checks);
     let deadline = checks.duration(&at("deadline"), file.deadline, MILLISECOND, HOUR);
     let limits = route_limits(&at("limits"), file.limits, checks);
     let max_attempts = checks.read(&at("max_attempts"), file.max_attempts);
@@ -77,6 +85,8 @@ fn route(
         matches: matches?,
         rewrite: rewrite?,
         destination: destination?,
+        request_headers: request_headers?,
+        response_headers: response_headers?,
         deadline: deadline?,
         limits: limits?,
         max_attempts: max_attempts?,
