@@ -50,6 +50,17 @@ impl ClientTls {
             certificate: certificate.map(ClientCertificate::new),
         }
     }
+
+    /// A documented fact (wit/README.md lists them), by name.
+    pub fn attribute(&self, name: &str) -> Option<String> {
+        let certificate = self.certificate.as_ref();
+        match name {
+            "client.certificate.sha256" => Some(certificate?.sha256.clone()),
+            "client.certificate.subject" => Some(certificate?.subject.clone()),
+            "tls.sni" => self.server_name.clone(),
+            _ => None,
+        }
+    }
 }
 
 impl ClientCertificate {

@@ -144,17 +144,12 @@ impl Exchange {
 
     /// A documented fact about the exchange (wit/README.md lists them), by name.
     pub fn attribute(&self, name: &str) -> Option<String> {
-        let tls = self.tls.as_deref();
-        let certificate = || tls?.certificate.as_ref();
         match name {
             "route" => Some(self.route.name.to_string()),
             "upstream" => self.upstream_name().map(str::to_owned),
             "client.address" => Some(self.client.ip().to_canonical().to_string()),
             "client.port" => (self.client.port() != 0).then(|| self.client.port().to_string()),
-            "client.certificate.sha256" => Some(certificate()?.sha256.clone()),
-            "client.certificate.subject" => Some(certificate()?.subject.clone()),
-            "tls.sni" => tls?.server_name.clone(),
-            _ => None,
+            _ => self.tls.as_ref()?.attribute(name),
         }
     }
 

@@ -193,3 +193,61 @@ fn client_authentication(configured: &ListenerTls, files: &TlsFiles) -> [u8; 32]
     }
     digest.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_config::{CertificateFiles, ClientCertificates};
+    use rustls::ClientConfig;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn policies_learn_the_clients_certificate_and_the_name_that_it_asks_for() {
+        // One certificate that signs itself serves as everybody's.
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = (directory.path().join("pem"), directory.path().join("key"));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let configured = ListenerTls {
+            client_certificates: Some(ClientCertificates {
+                ca: certificate.clone(),
+                mode: ClientCertificateMode::Required,
+            }),
+            certificates: vec![CertificateFiles { certificate, key }],
+        };
+        let tls = Tls::load("l", &configured, &TicketKeys::default()).unwrap();
+
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let client = ClientConfig::builder_with_provider(PROVIDER.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from("a.test").unwrap();
+            let connector = TlsConnector::from(Arc::new(client));
+            connector.connect(name, stream).await.unwrap()
+        };
+        let accept = async { tls.accept(listener.accept().await.unwrap().0).await };
+        let (_stream, accepted) = tokio::join!(connect, accept);
+        let (_, session) = accepted.unwrap();
+        let attribute = |name| session.client.attribute(name);
+        let sha256 = super::super::x509::hexadecimal(&Sha256::digest(made.cert.der()));
+        assert_eq!(attribute("client.certificate.sha256"), Some(sha256));
+        let subject = "CN=rcgen self signed cert".to_owned();
+        assert_eq!(attribute("client.certificate.subject"), Some(subject));
+        assert_eq!(attribute("tls.sni").as_deref(), Some("a.test"));
+        assert_eq!(attribute("tls"), None);
+        assert!(!session.is_http2);
+    }
+}

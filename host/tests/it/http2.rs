@@ -173,6 +173,52 @@ async fn a_reset_stream_frees_the_upstreams_connection() {
 }
 
 #[tokio::test]
+async fn trailers_of_the_upstream_reach_the_client() {
+    let upstream = RawUpstream::start().await;
+    let gateway = gateway_to(&upstream.url()).await;
+    let client = connect(&gateway).await;
+    let mut client = client.ready().await.unwrap();
+    let (response, _) = client
+        .send_request(request(Method::GET, "http://a/x"), true)
+        .unwrap();
+    let mut service = upstream.accept().await;
+    service.head().await;
+    service
+        .send(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
+             4\r\ndone\r\n0\r\nx-sum: 42\r\n\r\n",
+        )
+        .await;
+    let mut body = within(response).await.unwrap().into_body();
+    assert_eq!(within(body.data()).await.unwrap().unwrap(), "done");
+    let trailers = within(body.trailers()).await.unwrap().unwrap();
+    assert_eq!(trailers["x-sum"], "42");
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_is_closed_after_its_time() {
+    let upstream = MockService::start().await;
+    let gateway = TestGateway::start(&format!(
+        "timeouts: {{ keep_alive: 100ms }}\nupstreams: {{ u: {{ endpoints: [{}] }} }}\n\
+         routes: [{{ name: r, upstream: u }}]",
+        upstream.url()
+    ))
+    .await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut client, connection) = within(h2::client::handshake(stream)).await.unwrap();
+    let ended = tokio::spawn(connection);
+    // One that takes longer than that does not count.
+    let slow = request(Method::GET, "http://a/delay/300");
+    let (head, _) = send(&mut client, slow, "").await;
+    assert_eq!(head.status, 200);
+    let _ = within(ended).await.unwrap();
+    let labels = [("portcullis_reason", "keep_alive")];
+    gateway
+        .wait_for_metric("portcullis_connections_timed_out_total", &labels, 1.0)
+        .await;
+}
+
+#[tokio::test]
 async fn large_bodies_pass_both_ways() {
     let upstream = MockService::start().await;
     let gateway = gateway_to(&upstream.url()).await;

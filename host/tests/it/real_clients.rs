@@ -143,6 +143,22 @@ async fn curl_keeps_its_connection_but_with_http_1_0_without_keep_alive() {
 }
 
 #[tokio::test]
+async fn a_body_without_a_length_ends_with_the_connection_for_http_1_0() {
+    let site = Site::start().await;
+    let url = site.http("/stream/3?interval_ms=1");
+    for (version, is_chunked) in [("--http1.0", false), ("--http1.1", true)] {
+        let answer = curl(&[version, &url]).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(
+            head.contains("transfer-encoding: chunked"),
+            is_chunked,
+            "{head}"
+        );
+        assert!(body.ends_with("chunk 3 of 3\n"), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn curl_sees_heads_without_content() {
     let site = Site::start().await;
     let (plain, ca) = (site.http(""), site.ca());

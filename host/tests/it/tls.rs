@@ -4,7 +4,7 @@ use mock_service::MockService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
-use crate::support::raw::RawConnection;
+use crate::support::raw::{RawConnection, RawUpstream};
 use crate::support::tls::{Authority, connect, from_pem, shown};
 use crate::support::{TestGateway, within};
 
@@ -211,6 +211,64 @@ async fn a_reload_of_the_config_brings_its_tls_to_new_connections() {
     // And TLS goes when the config has none.
     gateway.reload(&routes(&upstream)).await.unwrap();
     assert_eq!(gateway.get("/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_ticket_is_worth_nothing_where_a_certificate_is_asked_for_since() {
+    let authority = Authority::new();
+    let (upstream, gateway) = site(&authority, "").await;
+    let client = authority.client(&["http/1.1"], None);
+    assert!(get(&client, &gateway).await.unwrap().contains("200"));
+    let listener = tls(&authority, &["a"], &clients(&authority, "required"));
+    gateway
+        .reload_on(&listener, &routes(&upstream))
+        .await
+        .unwrap();
+    assert!(get(&client, &gateway).await.is_err());
+}
+
+#[tokio::test]
+async fn sessions_are_resumed_across_a_reload() {
+    let authority = Authority::new();
+    let (upstream, gateway) = site(&authority, "").await;
+    let client = authority.client(&["http/1.1"], None);
+    get(&client, &gateway).await.unwrap();
+    let listener = tls(&authority, &["a"], "");
+    let routes = format!("{}\nworkers: 1", routes(&upstream));
+    gateway.reload_on(&listener, &routes).await.unwrap();
+    let stream = connect(&client, gateway.address, "a.test").await.unwrap();
+    let kind = stream.get_ref().1.handshake_kind();
+    assert_eq!(kind, Some(rustls::HandshakeKind::Resumed));
+}
+
+#[tokio::test]
+async fn the_drain_ends_a_request_in_flight_with_connection_close() {
+    let authority = Authority::new();
+    authority.issue("a", &["a.test"]);
+    let upstream = RawUpstream::start().await;
+    let routes = format!(
+        "upstreams: {{ u: {{ endpoints: [{}] }} }}\nroutes: [{{ name: r, upstream: u }}]",
+        upstream.url()
+    );
+    let gateway = TestGateway::start_on(&tls(&authority, &["a"], ""), &routes).await;
+    let client = authority.client(&["http/1.1"], None);
+    let mut stream = connect(&client, gateway.address, "a.test").await.unwrap();
+    let mut idle = connect(&client, gateway.address, "a.test").await.unwrap();
+    let request = b"GET /x HTTP/1.1\r\nhost: a.test\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut service = upstream.accept().await;
+    service.head().await;
+    let stop = tokio::spawn(gateway.stop());
+    // The idle one is told first of all that there is no more.
+    assert_eq!(within(idle.read(&mut [0])).await.unwrap(), 0);
+    service
+        .send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
+        .await;
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\ndone"), "{answer}");
+    within(stop).await.unwrap();
 }
 
 #[tokio::test]
