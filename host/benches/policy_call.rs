@@ -13,6 +13,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
+use portcullis::access_log::registry::AccessLogs;
 use portcullis::capability::kv::KvSpaces;
 use portcullis::exchange::{Exchange, RequestHead};
 use portcullis::head::Origin;
@@ -166,6 +167,7 @@ routes:
     let metrics = Arc::new(Metrics::start().expect("metrics"));
     let engines = Arc::new(Engines::start(None).expect("engines"));
     let foundations = Foundations {
+        access_logs: AccessLogs::default(),
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
         metrics: metrics.clone(),

@@ -66,6 +66,7 @@ struct Shared {
     incoming: Option<Incoming>,
     pulse: Rc<Pulse>,
     left: u64,
+    received: u64,
     idle: Duration,
     timer: LazyTimer,
     /// Since when the next part has been waited for.
@@ -97,6 +98,7 @@ impl ClientBody {
             incoming: Some(incoming),
             pulse: pulse.clone(),
             left: u64::MAX,
+            received: 0,
             idle: ClientTimeouts::default().body_idle,
             timer: LazyTimer::default(),
             waits: None,
@@ -127,6 +129,11 @@ impl BodyWatch {
         if let Some(shared) = &self.0 {
             shared.borrow_mut().answered = true;
         }
+    }
+
+    /// Bytes that have come so far.
+    pub fn received(&self) -> u64 {
+        self.0.as_ref().map_or(0, |shared| shared.borrow().received)
     }
 
     /// Which bound the body has broken.
@@ -208,6 +215,7 @@ impl Shared {
         match frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                self.received += length;
                 match self.left.checked_sub(length) {
                     Some(left) => self.left = left,
                     None => return Poll::Ready(Some(Err(self.fail(BodyFault::TooLarge)))),

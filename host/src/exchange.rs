@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, uri::PathAndQuery};
 
+use crate::access_log::entry::Entry;
 use crate::client::ClientTls;
 use crate::head::Origin;
 use crate::policy::edit::StagedEdits;
@@ -84,6 +85,8 @@ pub struct Exchange {
     pub response: Option<ResponseHead>,
     /// What the hook in progress wants changed; kept only if it ends well.
     pub edits: StagedEdits,
+    /// Where what happens is noted, if the request is logged.
+    pub entry: Option<Arc<Entry>>,
     states: Vec<Option<Vec<u8>>>,
     shared: Vec<(String, String)>,
 }
@@ -113,6 +116,7 @@ impl Exchange {
             request,
             response: None,
             edits: StagedEdits::default(),
+            entry: None,
             states: vec![None; policies],
             shared: Vec::new(),
         }

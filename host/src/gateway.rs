@@ -27,7 +27,7 @@ pub async fn handle(
 ) -> Response<ResponseBody> {
     let revision = worker.revision();
     let mut id = worker.next_id();
-    let mut record = Record::new(revision.clone(), client, &request);
+    let mut record = Record::new(revision.clone(), client, &id, &request);
     if let Err(error) = request_limits::admit(&revision, &mut record, &request) {
         return refuse(&error, &id, record);
     }
@@ -37,6 +37,7 @@ pub async fn handle(
         Ok(admitted) => admitted,
         Err(error) => return refuse(&error, &id, record),
     };
+    record.admitted(&id, origin.address);
     let Some(route) = route::find(&revision.snapshot.table, &revision.snapshot.routes, &head)
     else {
         return refuse(&GatewayError::NoRoute, &id, record);
@@ -55,6 +56,7 @@ pub async fn handle(
         record.started,
     ));
     exchange.tls.clone_from(&client.tls);
+    exchange.entry = record.entry();
     let (exchange, outcome) = chain::on_request(&revision, exchange).await;
     let (exchange, body, passed) = match outcome {
         RequestOutcome::Next => answer(&revision, exchange, body, &record).await,
@@ -168,7 +170,7 @@ fn assemble(
     content: Content,
     mut record: Record,
 ) -> Response<ResponseBody> {
-    record.status = head.status;
+    record.answered(&head);
     let last = record.must_be_last();
     let mut response = Response::new(ResponseBody::new(content, record));
     *response.status_mut() = head.status;

@@ -1,6 +1,7 @@
 //! The Portcullis gateway: a request passes sandboxed WebAssembly policies on its way to a service
 //! and back. ARCHITECTURE.md has the map; [`gateway::handle`] is the way itself.
 
+pub mod access_log;
 pub mod capability;
 pub mod cli;
 pub mod client;

@@ -1,13 +1,17 @@
 //! What is measured of a request.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, StatusCode, Version};
 
+use crate::access_log::entry::{Entry, Outcome};
 use crate::client::Client;
 use crate::client_body::BodyWatch;
 use crate::error::GatewayError;
+use crate::exchange::{ResponseHead, ResponseSource};
 use crate::listener::pulse::Pulse;
 use crate::worker::Revision;
 
@@ -30,11 +34,22 @@ pub struct Record {
     pub body: BodyWatch,
     pulse: Rc<Pulse>,
     entered: bool,
+    /// What the access log is told, if it wants this request.
+    entry: Option<Arc<Entry>>,
+    /// From the start to the response's head.
+    first_byte: Option<Duration>,
+    /// Bytes of the response's body.
+    sent: u64,
+    /// The response's body has come to its end.
+    ended: bool,
+    error: Option<&'static str>,
 }
 
 impl Record {
     /// A request that has just arrived.
-    pub fn new<B>(revision: Rc<Revision>, client: &Client, request: &Request<B>) -> Self {
+    pub fn new<B>(revision: Rc<Revision>, client: &Client, id: &str, request: &Request<B>) -> Self {
+        let lines = revision.access_log.as_ref();
+        let entry = lines.and_then(|lines| lines.entry(client, id, request));
         client.pulse.begin(request.version() == Version::HTTP_2);
         let status = StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST);
         Self {
@@ -47,6 +62,67 @@ impl Record {
             body: BodyWatch::default(),
             pulse: client.pulse.clone(),
             entered: false,
+            entry,
+            first_byte: None,
+            sent: 0,
+            ended: false,
+            error: None,
+        }
+    }
+
+    /// Where the access log wants noted what happens on the way.
+    pub fn entry(&self) -> Option<Arc<Entry>> {
+        self.entry.clone()
+    }
+
+    /// Who the client is, and what the request is called, is settled.
+    pub fn admitted(&self, id: &str, client: SocketAddr) {
+        if let Some(entry) = &self.entry {
+            entry.admitted(id, client);
+        }
+    }
+
+    /// The response's head goes to the client.
+    pub fn answered(&mut self, head: &ResponseHead) {
+        self.status = head.status;
+        if let ResponseSource::Gateway(code) = head.source {
+            self.error = Some(code);
+        }
+        if self.entry.is_some() {
+            self.first_byte = Some(self.started.elapsed());
+        }
+    }
+
+    /// Bytes of the response's body go to the client.
+    pub fn sends(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// The response's body has come to its end.
+    pub fn ends(&mut self) {
+        self.ended = true;
+    }
+
+    /// The response's body breaks off, for a reason with a stable code.
+    pub fn breaks_off(&mut self, code: &'static str) {
+        self.error = Some(code);
+    }
+
+    fn outcome(&self, total: Duration) -> Outcome<'_> {
+        let names = &self.revision.snapshot.route_names;
+        // An answer to HEAD has no body, whatever there is to read.
+        let ended = self.ended || self.first_byte.is_some() && self.method == Method::HEAD;
+        Outcome {
+            route: self
+                .route
+                .and_then(|route| names.get(route))
+                .map(|name| &**name),
+            status: self.status,
+            error: self.error.or_else(|| (!ended).then_some("client-closed")),
+            bytes_in: self.body.received(),
+            bytes_out: self.sent,
+            first_byte: self.first_byte,
+            total,
         }
     }
 
@@ -86,11 +162,10 @@ impl Drop for Record {
             .route
             .and_then(|route| revision.slots.get(route))
             .unwrap_or(&revision.unrouted);
-        slots.record(
-            &revision.metrics,
-            &self.method,
-            self.status,
-            self.started.elapsed(),
-        );
+        let total = self.started.elapsed();
+        slots.record(&revision.metrics, &self.method, self.status, total);
+        if let (Some(entry), Some(lines)) = (&self.entry, &revision.access_log) {
+            lines.write(entry, &self.outcome(total));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The body of a response on its way to the client.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -24,7 +24,10 @@ struct TookTooLong;
 
 impl ResponseBody {
     /// That content, with the record of its request, which says until when it may take.
-    pub fn new(content: Content, record: Record) -> Self {
+    pub fn new(content: Content, mut record: Record) -> Self {
+        if content.is_end_stream() {
+            record.ends();
+        }
         Self {
             content,
             timer: LazyTimer::default(),
@@ -41,6 +44,26 @@ pub enum Content {
     Whole(Bytes),
 }
 
+impl Content {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Content::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Content::Upstream(body) => body.is_end_stream(),
+            Content::Whole(bytes) => bytes.is_empty(),
+        }
+    }
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -54,20 +77,24 @@ impl Body for ResponseBody {
             && body.timer.poll_until(until.into(), cx).is_ready()
         {
             body.record.took_too_long();
+            body.record.breaks_off("duration-exceeded");
             return Poll::Ready(Some(Err(TookTooLong.into())));
         }
-        match &mut body.content {
-            Content::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+        let frame = ready!(body.content.poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => body.record.sends(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Err(_)) => body.record.breaks_off("upstream-body"),
+            None => body.record.ends(),
         }
+        // Whoever reads it may stop here.
+        if body.content.is_end_stream() {
+            body.record.ends();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Upstream(body) => body.is_end_stream(),
-            Content::Whole(bytes) => bytes.is_empty(),
-        }
+        self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

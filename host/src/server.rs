@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use portcullis_config::{Config, ConfigErrors, Metrics, Problem};
 use tokio::sync::watch;
 
+use crate::access_log::registry::AccessLogs;
 use crate::capability::kv::KvSpaces;
 use crate::control::status_listener::{self, Readiness};
 use crate::listener::{self, ListenerSocket, certificate_watch};
@@ -24,6 +25,8 @@ use crate::worker::{Shared, Worker};
 
 /// How long a worker may take to stop after its connections have had their time.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+/// How long the access log's last lines may take.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Why a gateway does not start. Nothing of it is left behind.
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +178,11 @@ impl Running {
         self.foundations.upstreams.status()
     }
 
+    /// Opens the access log's file anew, for who has renamed it.
+    pub fn reopen_access_log(&self) {
+        self.foundations.access_logs.reopen();
+    }
+
     /// A reload has found the config that serves.
     pub fn unchanged(&self) {
         self.foundations.metrics.reload("unchanged");
@@ -194,9 +202,10 @@ impl Running {
         tokio::time::sleep(self.drain_delay).await;
         // Nobody listens any more only if all workers have ended.
         let _ = self.stop.send(true);
-        let threads = self.threads;
+        let (threads, access_logs) = (self.threads, self.foundations.access_logs);
         let ended = tokio::task::spawn_blocking(move || {
             threads.into_iter().for_each(|thread| drop(thread.join()));
+            access_logs.close(LAST_LINES);
         });
         if tokio::time::timeout(self.drain_timeout + STOP_GRACE, ended)
             .await
@@ -210,6 +219,7 @@ impl Running {
 /// What outlives snapshots is made fit for this one, which is about to serve.
 async fn settle(snapshot: &Snapshot, foundations: &Foundations) {
     foundations.kv.settle(&snapshot.kv_quotas);
+    foundations.access_logs.settle(snapshot.access_log.as_ref());
     let upstreams = snapshot.upstreams.iter();
     let upstreams = upstreams.map(|upstream| upstream.live.clone());
     foundations.upstreams.settle(upstreams, &snapshot.dns).await;
@@ -227,6 +237,7 @@ fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, St
         upstreams,
         metrics,
         tickets: Arc::default(),
+        access_logs: AccessLogs::default(),
         workers: config.workers.unwrap_or(cores),
     })
 }
@@ -278,6 +289,7 @@ fn start_worker(
             let served = tasks.block_on(&runtime, async move {
                 let worker = Rc::new(Worker::new(number, shared));
                 tokio::task::spawn_local(worker.clone().keep_tidy());
+                tokio::task::spawn_local(worker.clone().hand_over_lines());
                 listener::serve(worker, sockets, stopped, drain_timeout).await
             });
             if let Err(error) = served {

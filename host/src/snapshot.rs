@@ -11,6 +11,7 @@ use portcullis_config::{ClientLimits, ClientTimeouts, Config, Dns, Upstream as U
 use portcullis_config::{FieldEdits as FieldEditsConfig, Route as RouteConfig};
 use portcullis_config::{Problem, pointer_to_path};
 
+use crate::access_log::registry::{AccessLog, AccessLogs};
 use crate::capability::kv::KvSpaces;
 use crate::capability::redis::RedisBinding;
 use crate::client_body::BodyBounds;
@@ -53,6 +54,8 @@ pub struct Snapshot {
     pub policy_uses: usize,
     /// Bytes of keys by policy, for [`KvSpaces::settle`] when this snapshot begins to serve.
     pub kv_quotas: BTreeMap<String, usize>,
+    /// Where requests leave lines.
+    pub access_log: Option<Arc<AccessLog>>,
     _held: HeldRevision,
 }
 
@@ -84,6 +87,8 @@ pub struct Foundations {
     pub upstreams: Arc<UpstreamRegistry>,
     /// Keys of TLS session tickets.
     pub tickets: Arc<TicketKeys>,
+    /// The access log of the last revision.
+    pub access_logs: AccessLogs,
     /// Number of workers.
     pub workers: usize,
 }
@@ -98,6 +103,7 @@ impl Snapshot {
         let mut problems = Vec::new();
         let listeners = settings::build_all(config, &foundations.tickets, &mut problems);
         let redis = redis_bindings(config, foundations, &mut problems);
+        let access_log = access_log(config, foundations, &mut problems);
         let policies = foundations
             .loader
             .load_all(&config.policies, &config.lines, &mut problems)
@@ -146,6 +152,7 @@ impl Snapshot {
             dns: config.dns.clone(),
             policy_uses,
             kv_quotas,
+            access_log,
             _held: HeldRevision::new(foundations.metrics.clone()),
         })
     }
@@ -288,4 +295,19 @@ fn redis_bindings(
         }
     }
     bindings
+}
+
+fn access_log(
+    config: &Config,
+    foundations: &Foundations,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<AccessLog>> {
+    let configured = config.access_log.as_ref()?;
+    let prepared = foundations
+        .access_logs
+        .prepare(configured, &foundations.metrics);
+    let cannot = |error| format!("it cannot be opened to write to: {error}");
+    prepared
+        .map_err(|error| problems.push(config.lines.problem("access_log.path", cannot(error))))
+        .ok()
 }

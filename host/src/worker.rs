@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
+use crate::access_log::lines::Lines;
 use crate::permits::Permits;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::{Metrics, RouteSlots};
@@ -17,6 +19,8 @@ use crate::wasm::sandbox::SandboxPool;
 
 /// How often connections that have been idle too long are looked for.
 const IDLE_CHECK: Duration = Duration::from_secs(5);
+/// How long a line of the access log may wait for others.
+const LOG_DELAY: Duration = Duration::from_millis(100);
 
 /// What the control side changes and workers read.
 pub struct Shared {
@@ -33,6 +37,8 @@ pub struct Worker {
     number: usize,
     shared: Arc<Shared>,
     current: RefCell<Rc<Revision>>,
+    /// Told when the access log has lines that wait to be handed over.
+    logged: Rc<Notify>,
     id_prefix: u64,
     next_id: Cell<u64>,
 }
@@ -53,6 +59,8 @@ pub struct Revision {
     pub metrics: Arc<Metrics>,
     /// What clients hold, in the whole process.
     pub permits: Arc<Permits>,
+    /// Lines for the access log, if there is one.
+    pub access_log: Option<Rc<Lines>>,
     /// The worker's number.
     pub worker: usize,
 }
@@ -60,11 +68,15 @@ pub struct Revision {
 impl Worker {
     /// A worker that serves the present snapshot.
     pub fn new(number: usize, shared: Arc<Shared>) -> Self {
-        let first = Rc::new(revision(number, &shared, shared.snapshot.load_full(), None));
+        let mut first = revision(number, &shared, shared.snapshot.load_full(), None);
+        let logged = Rc::<Notify>::default();
+        first.access_log = lines(&first.snapshot, None, &logged);
+        let first = Rc::new(first);
         Self {
             number,
             current: RefCell::new(first),
             shared,
+            logged,
             id_prefix: rand::random(),
             next_id: Cell::new(0),
         }
@@ -75,7 +87,8 @@ impl Worker {
         let latest = self.shared.snapshot.load();
         if !Arc::ptr_eq(&latest, &self.current.borrow().snapshot) {
             let last = self.current.borrow().clone();
-            let next = revision(self.number, &self.shared, Arc::clone(&latest), Some(&last));
+            let mut next = revision(self.number, &self.shared, Arc::clone(&latest), Some(&last));
+            next.access_log = lines(&latest, Some(&last), &self.logged);
             *self.current.borrow_mut() = Rc::new(next);
         }
         self.current.borrow().clone()
@@ -96,6 +109,17 @@ impl Worker {
         let id = self.next_id.get();
         self.next_id.set(id.wrapping_add(1));
         format!("{:016x}{id:016x}", self.id_prefix)
+    }
+
+    /// Hands the access log's lines over soon after the first; runs as long as the worker.
+    pub async fn hand_over_lines(self: Rc<Self>) {
+        loop {
+            self.logged.notified().await;
+            tokio::time::sleep(LOG_DELAY).await;
+            if let Some(lines) = &self.current.borrow().access_log {
+                lines.flush();
+            }
+        }
     }
 
     /// Closes connections and drops instances that have been idle too long; runs as long as the worker.
@@ -139,7 +163,16 @@ fn revision(
         unrouted: RouteSlots::new("(none)"),
         metrics: shared.metrics.clone(),
         permits: shared.permits.clone(),
+        access_log: None,
         worker,
         snapshot,
     }
+}
+
+/// Lines for a snapshot's access log: the last revision's, if they go to the same.
+fn lines(snapshot: &Snapshot, last: Option<&Revision>, logged: &Rc<Notify>) -> Option<Rc<Lines>> {
+    let log = snapshot.access_log.as_ref()?;
+    let known = last.and_then(|last| last.access_log.clone());
+    let same = known.filter(|lines| lines.belong_to(log));
+    Some(same.unwrap_or_else(|| Rc::new(Lines::new(log.clone(), logged.clone()))))
 }

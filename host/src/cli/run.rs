@@ -26,7 +26,10 @@ pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
     let mut reloader = Reloader::new(arguments.config.clone(), config, &seen);
     loop {
         let seen = tokio::select! {
-            _ = signals.hangup.recv() => files.look(),
+            _ = signals.hangup.recv() => {
+                running.reopen_access_log();
+                files.look()
+            }
             seen = files.rested(), if reloader.watches() => seen,
             () = stop(&mut signals.interrupt, &mut signals.terminate) => break,
         };

@@ -6,7 +6,7 @@ use std::time::Instant;
 use portcullis_config::OnFailure;
 
 use super::PolicyUse;
-use super::verdict::{Attempt, AttemptVerdict, RequestVerdict, ResponseVerdict};
+use super::verdict::{Attempt, AttemptVerdict, RequestVerdict, ResponseVerdict, VerdictName};
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, LocalResponse};
 use crate::wasm::call::{self, Ended, Seat};
@@ -139,14 +139,20 @@ fn seat<'a>(revision: &'a Revision, member: &'a PolicyUse) -> Seat<'a> {
     }
 }
 
-async fn timed<V>(
+async fn timed<V: VerdictName>(
     member: &PolicyUse,
     phase: Phase,
     hook: impl Future<Output = Ended<V>>,
 ) -> Ended<V> {
     let start = Instant::now();
     let ended = hook.await;
-    member.timers.record(phase, start.elapsed());
+    let time = start.elapsed();
+    member.timers.record(phase, time);
+    let (exchange, verdict) = &ended;
+    if let Some(entry) = &exchange.entry {
+        let verdict = verdict.as_ref().map_or_else(Fault::kind, V::name);
+        entry.asked(&member.name, phase, verdict, time);
+    }
     ended
 }
 

@@ -34,6 +34,40 @@ pub enum AttemptVerdict {
     Retry(RetryPlan),
 }
 
+/// What a verdict is called in logs.
+pub trait VerdictName {
+    /// A stable name.
+    fn name(&self) -> &'static str;
+}
+
+impl VerdictName for RequestVerdict {
+    fn name(&self) -> &'static str {
+        match self {
+            RequestVerdict::Next => "next",
+            RequestVerdict::Respond(_) => "respond",
+        }
+    }
+}
+
+impl VerdictName for ResponseVerdict {
+    fn name(&self) -> &'static str {
+        match self {
+            ResponseVerdict::Next => "next",
+            ResponseVerdict::Replace(_) => "replace",
+        }
+    }
+}
+
+impl VerdictName for AttemptVerdict {
+    fn name(&self) -> &'static str {
+        match self {
+            AttemptVerdict::Abstain => "abstain",
+            AttemptVerdict::Deliver => "deliver",
+            AttemptVerdict::Retry(_) => "retry",
+        }
+    }
+}
+
 /// How to try again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPlan {

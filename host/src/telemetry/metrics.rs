@@ -51,6 +51,7 @@ pub struct Metrics {
     config_revisions: UpDownCounter<i64>,
     /// Of clients' connections.
     pub downstream: DownstreamMetrics,
+    access_log_dropped: Counter<u64>,
 }
 
 /// The exporter or its registry refused to start.
@@ -115,6 +116,11 @@ impl Metrics {
             ),
             client: ClientCounters::new(&meter),
             upstreams: UpstreamMetrics::new(&meter),
+            access_log_dropped: counter(
+                &meter,
+                "portcullis.access_log.dropped",
+                "Lines of the access log that were not written, by reason",
+            ),
             config_revisions: meter
                 .i64_up_down_counter("portcullis.config.revisions")
                 .with_description(
@@ -174,6 +180,12 @@ impl Metrics {
     /// A revision of the config was made (+1) or dropped (-1).
     pub fn held_revision(&self, change: i64) {
         self.config_revisions.add(change, &[]);
+    }
+
+    /// So many lines of the access log were not written, for that reason.
+    pub fn access_log_dropped(&self, lines: u64, reason: &'static str) {
+        self.access_log_dropped
+            .add(lines, &[KeyValue::new("portcullis.reason", reason)]);
     }
 
     /// A client's connection was opened (+1) or closed (-1).

@@ -87,7 +87,13 @@ impl<'a> Attempts<'a> {
             return (self.facts(exchange, "".into(), started, &outcome), outcome);
         };
         self.last_endpoint = Some(pool.clone());
+        if let Some(entry) = &exchange.entry {
+            entry.attempts(&self.upstream.name, &pool.state.name);
+        }
         let outcome = self.send(exchange, &pool).await;
+        if let Some(entry) = &exchange.entry {
+            entry.attempted(started.elapsed());
+        }
         count(self.revision, self.upstream, &outcome);
         self.report(&pool, &outcome);
         let facts = self.facts(exchange, pool.state.name.clone(), started, &outcome);

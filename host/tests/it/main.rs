@@ -5,6 +5,7 @@
     reason = "this is test code; clippy knows only functions marked as tests"
 )]
 
+mod access_log;
 mod balancing;
 mod bodies;
 mod circuits;

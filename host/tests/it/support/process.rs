@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use http::Method;
@@ -39,6 +39,15 @@ impl Portcullis {
             ])
             .env_remove("RUST_LOG");
         Self::start_as(limited, config).await
+    }
+
+    /// The same, with what it writes to standard output.
+    pub(crate) async fn start_piped(config: &str) -> (Self, ChildStdout) {
+        let mut command = command(&[]);
+        command.stdout(Stdio::piped());
+        let mut started = Self::start_as(command, config).await;
+        let output = started.child.stdout.take().unwrap();
+        (started, output)
     }
 
     async fn start_as(command: Command, config: &str) -> Self {
