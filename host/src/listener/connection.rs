@@ -8,7 +8,7 @@ use portcullis_config::{ClientLimits, ClientTimeouts};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::drain::Drain;
+use super::drain::{Drain, Stage};
 use super::first_bytes::FirstBytes;
 use super::http2::Http2Error;
 use super::settings::ListenerSettings;
@@ -101,7 +101,7 @@ async fn serve(
     if let Some(tls) = &settings.tls {
         let (stream, session) = tokio::select! {
             accepted = tls.accept(stream) => accepted?,
-            () = drain.begun() => return Ok(()),
+            () = drain.reaches(Stage::Ending) => return Ok(()),
         };
         let client = Client::new(peer, "https").with_tls(session.client);
         if session.is_http2 {
@@ -117,7 +117,7 @@ async fn serve(
     }
     let first = tokio::select! {
         first = timeout(timeouts.head, FirstBytes::read(stream)) => first,
-        () = drain.begun() => return Ok(()),
+        () = drain.reaches(Stage::Ending) => return Ok(()),
     };
     let Ok(first) = first else {
         worker.metrics().client.timed_out("keep_alive");

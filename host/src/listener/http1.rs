@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 
+use http::StatusCode;
+use http::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -9,6 +11,7 @@ use portcullis_config::ClientLimits;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::{ConnectionError, Served};
+use super::drain::Stage;
 use super::idle_io::IdleIo;
 use crate::gateway;
 
@@ -32,13 +35,21 @@ where
     let metrics = worker.metrics();
     let pulse = client.pulse.clone();
     let io = IdleIo::new(stream, pulse.clone(), timeouts.write_idle, metrics.clone());
+    let is_closing = drain.is_closing();
     let service = service_fn(move |request| {
-        let (worker, client) = (worker.clone(), client.clone());
-        async move { Ok::<_, Infallible>(gateway::handle(&worker, &client, request).await) }
+        let (worker, client, is_closing) = (worker.clone(), client.clone(), is_closing.clone());
+        async move {
+            let mut response = gateway::handle(&worker, &client, request).await;
+            if is_closing.get() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = builder(&limits).serve_connection(TokioIo::new(io), service);
     let ended = pulse
-        .drive(drain.run(connection, || false), &timeouts)
+        .drive(drain.run(Stage::Ending, connection, || false), &timeouts)
         .await;
     let ended = ended.flatten().unwrap_or(Ok(()));
     if let Err(error) = &ended

@@ -15,6 +15,7 @@ use portcullis_config::ClientLimits;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Served;
+use super::drain::Stage;
 use super::frame_meter::{FrameBudget, FrameMeter};
 use super::idle_io::IdleIo;
 use super::reset_budget::ResetBudget;
@@ -96,7 +97,9 @@ where
         }
     });
     let connection = builder(&limits).serve_connection(TokioIo::new(io), service);
-    let connection = drain.run(connection, || resets.is_spent() || frames.is_spent());
+    let connection = drain.run(Stage::Closing, connection, || {
+        resets.is_spent() || frames.is_spent()
+    });
     match pulse.drive(connection, &timeouts).await {
         Some(Some(ended)) => Ok(ended?),
         Some(None) if resets.is_spent() => Err(Http2Error::Resets),

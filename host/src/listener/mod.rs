@@ -9,6 +9,7 @@ mod frame_meter;
 mod http1;
 mod http2;
 pub mod idle_io;
+mod last_connections;
 pub mod pulse;
 mod reset_budget;
 pub mod settings;
@@ -20,14 +21,15 @@ mod tls_files;
 pub(crate) mod x509;
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use self::drain::{Drain, Draining};
+use self::drain::{Drain, Draining, Stage};
 use self::settings::ListenerSettings;
 pub use self::socket::bind;
 use crate::worker::Worker;
@@ -51,40 +53,38 @@ pub async fn serve(
     drain_timeout: Duration,
 ) -> io::Result<()> {
     let (draining, drain) = Draining::new();
-    let mut accepting = Vec::new();
     for ListenerSocket { name, socket } in sockets {
         let listener = TcpListener::from_std(socket)?;
         let accept = accept(worker.clone(), name, listener, drain.clone());
-        accepting.push(tokio::task::spawn_local(accept));
+        tokio::task::spawn_local(accept);
     }
     drop(drain);
     // An error means that the sender is gone, and with it the process' will to go on.
     let _ = stop.wait_for(|stopped| *stopped).await;
-    for task in accepting {
-        task.abort();
-        let _ = task.await;
-    }
     // After the timeout the runtime is dropped, and the connections with it.
     let _ = tokio::time::timeout(drain_timeout, draining.finish()).await;
     Ok(())
 }
 
-async fn accept(worker: Rc<Worker>, name: Arc<str>, listener: TcpListener, drain: Drain) {
+/// Takes connections until the drain begins, and then those that the kernel has taken for us.
+async fn accept(worker: Rc<Worker>, name: Arc<str>, listener: TcpListener, mut drain: Drain) {
     let mut settings = Arc::new(ListenerSettings::default());
+    let connections = drain.clone();
+    let mut serve = |stream: TcpStream, peer: SocketAddr| {
+        // A config without this listener leaves it as it was: its socket goes with a restart.
+        if let Some(latest) = worker.revision().snapshot.listeners.get(&name) {
+            settings = latest.clone();
+        }
+        let drain = connections.clone();
+        connection::spawn(worker.clone(), settings.clone(), (stream, peer), drain);
+    };
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // A config without this listener leaves it as it was: its socket goes with a restart.
-                if let Some(latest) = worker.revision().snapshot.listeners.get(&name) {
-                    settings = latest.clone();
-                }
-                connection::spawn(
-                    worker.clone(),
-                    settings.clone(),
-                    (stream, peer),
-                    drain.clone(),
-                );
-            }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = drain.reaches(Stage::Closing) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => serve(stream, peer),
             // That one has gone; others may wait.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -94,4 +94,5 @@ async fn accept(worker: Rc<Worker>, name: Arc<str>, listener: TcpListener, drain
             }
         }
     }
+    last_connections::take(listener, serve).await;
 }

@@ -12,6 +12,7 @@ mod circuits;
 mod cli;
 mod client_timeouts;
 mod connections;
+mod drain;
 mod edge_cases;
 mod edge_policies;
 mod forwarding;
