@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, StatusCode, Version};
+use http::{Method, Request, StatusCode};
 
 use crate::access_log::entry::{Entry, Outcome};
 use crate::client::Client;
@@ -50,7 +50,7 @@ impl Record {
     pub fn new<B>(revision: Rc<Revision>, client: &Client, id: &str, request: &Request<B>) -> Self {
         let lines = revision.access_log.as_ref();
         let entry = lines.and_then(|lines| lines.entry(client, id, request));
-        client.pulse.begin(request.version() == Version::HTTP_2);
+        client.pulse.begin();
         let status = StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST);
         Self {
             revision,

@@ -21,6 +21,11 @@ pub struct ClientLimits {
     pub connections_per_client: usize,
     /// Requests in flight: up to 10 million, default 20,000. Beyond it a request is answered 503.
     pub requests: usize,
+    /// Requests in flight on one HTTP/2 connection: 1 to 1,000, default 100. Beyond it a client has to wait.
+    pub h2_streams: u32,
+    /// Requests of an HTTP/2 connection that the client has given up early, less those that were
+    /// answered: 1 to 100,000, default 200. Beyond it the connection is closed (CVE-2023-44487).
+    pub h2_resets: u32,
 }
 
 impl Default for ClientLimits {
@@ -37,6 +42,11 @@ impl Default for ClientLimits {
             // clients all seem to be one, does not meet the bound.
             connections_per_client: 10_000,
             requests: 20_000,
+            // As many as RFC 9113 §6.5.2 asks for at least, and browsers use.
+            h2_streams: 100,
+            // A browser that leaves a page gives up what the page had asked for, at most the streams of a
+            // connection; twice that.
+            h2_resets: 200,
         }
     }
 }
@@ -55,6 +65,8 @@ pub struct ClientTimeouts {
     pub body_idle: Duration,
     /// How long a client may take nothing of what waits for it. Default 30 s; closes the connection.
     pub write_idle: Duration,
+    /// For the TLS handshake. Default 10 s; closes the connection.
+    pub handshake: Duration,
 }
 
 impl Default for ClientTimeouts {
@@ -66,6 +78,7 @@ impl Default for ClientTimeouts {
             keep_alive: Duration::from_secs(75),
             body_idle: Duration::from_secs(30),
             write_idle: Duration::from_secs(30),
+            handshake: Duration::from_secs(10),
         }
     }
 }

@@ -97,23 +97,28 @@ async fn serve(
         timeouts,
         drain,
     };
+    // Boxed, so that a connection takes the memory of its own protocol, and not of the largest.
     // Who has asked for nothing yet has nothing to finish: the drain ends the wait.
     if let Some(tls) = &settings.tls {
         let (stream, session) = tokio::select! {
-            accepted = tls.accept(stream) => accepted?,
+            accepted = tls.accept(stream, timeouts.handshake) => accepted?,
             () = drain.reaches(Stage::Ending) => return Ok(()),
         };
         let client = Client::new(peer, "https").with_tls(session.client);
         if session.is_http2 {
-            http2::serve(served(client, drain), stream).await?;
+            Box::pin(http2::serve(served(client, drain), stream)).await?;
         } else {
-            http1::serve(served(client, drain), stream).await?;
+            Box::pin(http1::serve(served(client, drain), stream)).await?;
         }
         return Ok(());
     }
     let client = Client::new(peer, "http");
     if !settings.h2c {
-        return http1::serve(served(client, drain), FirstBytes::none(stream)).await;
+        return Box::pin(http1::serve(
+            served(client, drain),
+            FirstBytes::none(stream),
+        ))
+        .await;
     }
     let first = tokio::select! {
         first = timeout(timeouts.head, FirstBytes::read(stream)) => first,
@@ -124,8 +129,8 @@ async fn serve(
         return Ok(());
     };
     match first? {
-        (true, stream) => http2::serve(served(client, drain), stream).await?,
-        (false, stream) => http1::serve(served(client, drain), stream).await?,
+        (true, stream) => Box::pin(http2::serve(served(client, drain), stream)).await?,
+        (false, stream) => Box::pin(http1::serve(served(client, drain), stream)).await?,
     }
     Ok(())
 }

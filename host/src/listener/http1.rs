@@ -34,7 +34,12 @@ where
     } = served;
     let metrics = worker.metrics();
     let pulse = client.pulse.clone();
-    let io = IdleIo::new(stream, pulse.clone(), timeouts.write_idle, metrics.clone());
+    let io = IdleIo::new(
+        stream,
+        pulse.socket.clone(),
+        timeouts.write_idle,
+        metrics.clone(),
+    );
     let is_closing = drain.is_closing();
     let service = service_fn(move |request| {
         let (worker, client, is_closing) = (worker.clone(), client.clone(), is_closing.clone());

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::{Method, Request};
 use hyper::body::Incoming;
-use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,10 +19,9 @@ use super::frame_meter::{FrameBudget, FrameMeter};
 use super::idle_io::IdleIo;
 use super::reset_budget::ResetBudget;
 use super::stream_body::{OpenStream, StreamBody};
+use super::stream_tasks::StreamTasks;
 use crate::gateway;
 
-/// Requests of a client at a time: as many as RFC 9113 §6.5.2 asks for at least, and browsers use.
-const MAX_STREAMS: u32 = 100;
 /// Bytes of the table that compresses heads: the protocol's initial value.
 const HEADER_TABLE_BYTES: u32 = 4096;
 /// The largest DATA frame that is taken: the protocol's initial value; larger ones hold up other streams.
@@ -43,18 +41,6 @@ const MAX_ERROR_RESETS: usize = 100;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long it may take to say so.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A worker's futures stay on its thread.
-#[derive(Clone, Copy)]
-struct OnThisThread;
-
-impl<F: Future + 'static> Executor<F> for OnThisThread {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async {
-            future.await;
-        });
-    }
-}
 
 /// Why a connection did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -83,37 +69,52 @@ where
         drain,
     } = served;
     let pulse = client.pulse.clone();
-    let (resets, frames) = (Rc::new(ResetBudget::new()), FrameBudget::new());
-    let io = IdleIo::new(stream, pulse.clone(), timeouts.write_idle, worker.metrics());
+    let (metrics, tasks) = (
+        worker.metrics(),
+        StreamTasks::new(timeouts.write_idle, worker.metrics()),
+    );
+    let (resets, frames) = (
+        Rc::new(ResetBudget::new(limits.h2_resets)),
+        FrameBudget::new(),
+    );
+    pulse.multiplex();
+    let io = IdleIo::new(
+        stream,
+        pulse.socket.clone(),
+        timeouts.write_idle,
+        metrics.clone(),
+    );
     let io = FrameMeter::new(io, frames.clone());
-    let budget = resets.clone();
+    let (budget, places) = (resets.clone(), tasks.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let (worker, client) = (worker.clone(), client.clone());
-        let stream = OpenStream::new(budget.clone());
+        let stream = OpenStream::new(budget.clone(), places.begin());
         async move {
             let is_head = request.method() == Method::HEAD;
             let response = gateway::handle(&worker, &client, request).await;
             Ok::<_, Infallible>(response.map(|body| StreamBody::new(body, stream, is_head)))
         }
     });
-    let connection = builder(&limits).serve_connection(TokioIo::new(io), service);
-    let connection = drain.run(Stage::Closing, connection, || {
-        resets.is_spent() || frames.is_spent()
-    });
+    let connection = builder(&limits, tasks).serve_connection(TokioIo::new(io), service);
+    let is_over = || resets.is_spent() || frames.is_spent() || pulse.is_expired();
+    let connection = drain.run(Stage::Closing, connection, is_over);
     match pulse.drive(connection, &timeouts).await {
         Some(Some(ended)) => Ok(ended?),
+        // It has been told so with GOAWAY.
+        _ if pulse.is_expired() => {
+            metrics.client.timed_out("keep_alive");
+            Ok(())
+        }
         Some(None) if resets.is_spent() => Err(Http2Error::Resets),
-        Some(None) => Err(Http2Error::Frames),
-        // It had its time, and has been told so.
-        None => Ok(()),
+        _ => Err(Http2Error::Frames),
     }
 }
 
-fn builder(limits: &ClientLimits) -> http2::Builder<OnThisThread> {
-    let mut builder = http2::Builder::new(OnThisThread);
+fn builder(limits: &ClientLimits, tasks: StreamTasks) -> http2::Builder<StreamTasks> {
+    let mut builder = http2::Builder::new(tasks);
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(limits.h2_streams)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .header_table_size(HEADER_TABLE_BYTES)
         .max_frame_size(MAX_FRAME_BYTES)

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::pulse::Pulse;
+use super::pulse::SocketPulse;
 use crate::lazy_timer::LazyTimer;
 use crate::respond;
 use crate::telemetry::metrics::Metrics;
@@ -21,13 +20,11 @@ use crate::telemetry::metrics::Metrics;
 /// How long a client that still sends is listened to after its answer: to close at once would reset the
 /// connection, and the client might lose the answer (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
-/// The start of HTTP/2 (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI ";
 
 /// The stream, with the client's timeouts.
 pub struct IdleIo<S> {
     stream: S,
-    pulse: Rc<Pulse>,
+    pulse: Arc<SocketPulse>,
     write_idle: Duration,
     metrics: Arc<Metrics>,
     /// The client has closed its side.
@@ -41,7 +38,12 @@ pub struct IdleIo<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> IdleIo<S> {
     /// The stream of a connection that has just been made.
-    pub fn new(stream: S, pulse: Rc<Pulse>, write_idle: Duration, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        stream: S,
+        pulse: Arc<SocketPulse>,
+        write_idle: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             stream,
             pulse,
@@ -58,9 +60,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> IdleIo<S> {
         if bytes.is_empty() {
             self.ended = true;
             return;
-        }
-        if self.pulse.is_new() && bytes.starts_with(PREFACE) {
-            self.pulse.multiplex();
         }
         self.pulse.hear();
     }
@@ -130,7 +129,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for IdleIo<S> {
                 io.hear(&buffer.filled()[before..]);
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending if io.pulse.is_expired() => Poll::Ready(io.expire(cx)),
+            // HTTP/2 says goodbye by itself.
+            Poll::Pending if io.pulse.is_expired() && !io.pulse.is_multiplexed() => {
+                Poll::Ready(io.expire(cx))
+            }
             other => other,
         }
     }

@@ -15,6 +15,7 @@ mod reset_budget;
 pub mod settings;
 mod socket;
 mod stream_body;
+mod stream_tasks;
 pub mod ticket_keys;
 mod tls;
 mod tls_files;
@@ -24,7 +25,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -36,6 +37,8 @@ use crate::worker::Worker;
 
 /// Pause after a failed `accept` (no file descriptor is free), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the log says that nothing can be accepted.
+const ACCEPT_WARNING: Duration = Duration::from_secs(10);
 
 /// One worker's socket of a listener.
 pub struct ListenerSocket {
@@ -78,6 +81,7 @@ async fn accept(worker: Rc<Worker>, name: Arc<str>, listener: TcpListener, mut d
         let drain = connections.clone();
         connection::spawn(worker.clone(), settings.clone(), (stream, peer), drain);
     };
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -89,7 +93,10 @@ async fn accept(worker: Rc<Worker>, name: Arc<str>, listener: TcpListener, mut d
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 worker.metrics().client.refused_connection("files");
-                tracing::warn!("accept: {error}");
+                if told.is_none_or(|told| told.elapsed() >= ACCEPT_WARNING) {
+                    told = Some(Instant::now());
+                    tracing::warn!("no connection can be accepted for now: {error}");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -6,6 +6,9 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker, ready};
 
 use portcullis_config::ClientTimeouts;
@@ -16,32 +19,71 @@ use crate::lazy_timer::LazyTimer;
 /// The state of one connection.
 #[derive(Default)]
 pub struct Pulse {
+    /// What its socket has a part in.
+    pub socket: Arc<SocketPulse>,
     exchanges: Cell<u32>,
     bodies: Cell<u32>,
     begun: Cell<u32>,
-    head: Cell<bool>,
-    write_blocked: Cell<bool>,
-    multiplexed: Cell<bool>,
-    tunnel: Cell<bool>,
-    unread: Cell<bool>,
-    expired: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
+/// The state that a connection shares with its socket. Atomic for hyper alone, which lets a connection
+/// switch protocols only if its socket could go to another thread; it never does.
+#[derive(Default)]
+pub struct SocketPulse {
+    heard: AtomicBool,
+    write_blocked: AtomicBool,
+    multiplexed: AtomicBool,
+    unread: AtomicBool,
+    expired: AtomicBool,
+}
+
+impl SocketPulse {
+    /// Bytes have come.
+    pub fn hear(&self) {
+        self.heard.store(true, Relaxed);
+    }
+
+    /// Whether a write waits for the client.
+    pub fn block_write(&self, blocked: bool) {
+        self.write_blocked.store(blocked, Relaxed);
+    }
+
+    /// Whether a client may be sending what nobody reads.
+    pub fn has_unread(&self) -> bool {
+        self.unread.load(Relaxed)
+    }
+
+    /// Whether the client has had its time for a request.
+    pub fn is_expired(&self) -> bool {
+        self.expired.load(Relaxed)
+    }
+
+    /// Whether requests share the connection, as in HTTP/2.
+    pub fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Relaxed)
+    }
+
+    /// Whether some of a head has come since the last request. (Frames of HTTP/2 may be anything.)
+    pub fn awaits_head(&self) -> bool {
+        self.heard.load(Relaxed) && !self.is_multiplexed()
+    }
+}
+
 impl Pulse {
-    /// A request has arrived; `multiplexed` when others may come before its response has ended.
-    pub fn begin(&self, multiplexed: bool) {
-        self.multiplexed.set(multiplexed);
+    /// A request has arrived.
+    pub fn begin(&self) {
         self.begun.set(self.begun.get().wrapping_add(1));
         self.exchanges.set(self.exchanges.get() + 1);
-        self.head.set(false);
+        self.socket.heard.store(false, Relaxed);
     }
 
     /// Nothing is left to be made of one response.
     pub fn end(&self) {
         self.exchanges.set(self.exchanges.get().saturating_sub(1));
+        self.socket.heard.store(false, Relaxed);
         // Of HTTP/1 it is the connection's own task that says so.
-        if self.multiplexed.get() {
+        if self.is_multiplexed() {
             self.wake_idle();
         }
     }
@@ -54,65 +96,34 @@ impl Pulse {
     /// A body has come to its end.
     pub fn end_body(&self) {
         self.bodies.set(self.bodies.get().saturating_sub(1));
+        self.socket.heard.store(false, Relaxed);
         self.wake_idle();
     }
 
     /// Nobody will read the rest of a body. The connection has to see that it can't go on.
     pub fn leave_body(&self) {
         self.bodies.set(self.bodies.get().saturating_sub(1));
-        self.unread.set(true);
+        self.socket.unread.store(true, Relaxed);
         self.wake();
     }
 
-    /// Bytes have come; between requests they begin a head.
-    pub fn hear(&self) {
-        if !self.is_busy() {
-            self.head.set(true);
-        }
-    }
-
-    /// Whether a write waits for the client.
-    pub fn block_write(&self, blocked: bool) {
-        self.write_blocked.set(blocked);
-    }
-
-    /// The connection turns out to be one of HTTP/2, before its first request.
+    /// The connection is one of HTTP/2: requests come before the response of the last one has ended.
     pub fn multiplex(&self) {
-        self.multiplexed.set(true);
-    }
-
-    /// The connection is no longer one of requests: whoever has it now bounds it.
-    pub fn become_tunnel(&self) {
-        self.tunnel.set(true);
+        self.socket.multiplexed.store(true, Relaxed);
     }
 
     /// Whether requests share the connection, as in HTTP/2.
     pub fn is_multiplexed(&self) -> bool {
-        self.multiplexed.get()
-    }
-
-    /// Whether there has been no request so far.
-    pub fn is_new(&self) -> bool {
-        self.begun.get() == 0
-    }
-
-    /// Whether a client may be sending what nobody reads.
-    pub fn has_unread(&self) -> bool {
-        self.unread.get()
+        self.socket.is_multiplexed()
     }
 
     /// Whether the client has had its time for a request.
     pub fn is_expired(&self) -> bool {
-        self.expired.get()
-    }
-
-    /// Whether some of a head has come. (Frames of HTTP/2 may be anything.)
-    pub fn awaits_head(&self) -> bool {
-        self.head.get() && !self.multiplexed.get()
+        self.socket.is_expired()
     }
 
     /// Drives the connection to its end. One that waits for a request too long is told so by
-    /// [`Pulse::is_expired`], and dropped if it does not end by itself: then there is no output.
+    /// [`SocketPulse::is_expired`], and dropped if it does not end by itself: then there is no output.
     pub async fn drive<F: Future>(
         &self,
         connection: F,
@@ -125,7 +136,7 @@ impl Pulse {
                 return Poll::Ready(Some(output));
             }
             ready!(silence.poll(self, timeouts, cx));
-            self.expired.set(true);
+            self.socket.expired.store(true, Relaxed);
             match connection.as_mut().poll(cx) {
                 Poll::Ready(output) => Poll::Ready(Some(output)),
                 Poll::Pending => Poll::Ready(None),
@@ -136,10 +147,7 @@ impl Pulse {
 
     /// Whether a request is under way, or something else that has its own bounds.
     fn is_busy(&self) -> bool {
-        self.exchanges.get() > 0
-            || self.bodies.get() > 0
-            || self.write_blocked.get()
-            || self.tunnel.get()
+        self.exchanges.get() > 0 || self.bodies.get() > 0 || self.socket.write_blocked.load(Relaxed)
     }
 
     fn remember(&self, waker: &Waker) {
@@ -177,12 +185,13 @@ impl Silence {
             self.since = None;
             return Poll::Pending;
         }
-        let waits_for = (pulse.begun.get(), pulse.awaits_head());
+        let (begun, head) = (pulse.begun.get(), pulse.socket.awaits_head());
+        let waits_for = (begun, head);
         if self.waits_for != waits_for {
             self.waits_for = waits_for;
             self.since = None;
         }
-        let limit = if pulse.is_new() || pulse.awaits_head() {
+        let limit = if begun == 0 || head {
             timeouts.head
         } else {
             timeouts.keep_alive

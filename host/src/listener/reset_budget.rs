@@ -6,38 +6,39 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-/// Requests given up early beyond those that were answered. A browser that leaves a page gives up what
-/// the page had asked for, at most the streams of a connection; twice that.
-const BUDGET: u32 = 200;
 /// A request that has lived longer has been served for its frames: gRPC clients end their long streams so.
 const EARLY: Duration = Duration::from_secs(1);
 
 /// Of one connection.
-pub(super) struct ResetBudget(Cell<u32>);
+pub(super) struct ResetBudget {
+    budget: u32,
+    left: Cell<u32>,
+}
 
 impl ResetBudget {
-    /// All of it is left.
-    pub(super) fn new() -> Self {
-        Self(Cell::new(BUDGET))
+    /// All of `budget` is left: of `limits.h2_resets`.
+    pub(super) fn new(budget: u32) -> Self {
+        let left = Cell::new(budget);
+        Self { budget, left }
     }
 
     /// A request was answered to its end. A budget that is spent stays so.
     pub(super) fn answered(&self) {
         if !self.is_spent() {
-            self.0.set(BUDGET.min(self.0.get() + 1));
+            self.left.set(self.budget.min(self.left.get() + 1));
         }
     }
 
     /// A request was given up after that time.
     pub(super) fn given_up(&self, age: Duration) {
         if age < EARLY {
-            self.0.set(self.0.get().saturating_sub(1));
+            self.left.set(self.left.get().saturating_sub(1));
         }
     }
 
     /// Whether the connection should be closed.
     pub(super) fn is_spent(&self) -> bool {
-        self.0.get() == 0
+        self.left.get() == 0
     }
 }
 
@@ -45,9 +46,11 @@ impl ResetBudget {
 mod tests {
     use super::*;
 
+    const BUDGET: u32 = 200;
+
     #[test]
     fn early_resets_spend_it_and_answers_restore_it() {
-        let budget = ResetBudget::new();
+        let budget = ResetBudget::new(BUDGET);
         for _ in 1..BUDGET {
             budget.given_up(Duration::ZERO);
             budget.given_up(EARLY);
@@ -64,7 +67,7 @@ mod tests {
 
     #[test]
     fn answers_save_up_no_more_than_there_was() {
-        let budget = ResetBudget::new();
+        let budget = ResetBudget::new(BUDGET);
         (0..10_000).for_each(|_| budget.answered());
         (0..BUDGET).for_each(|_| budget.given_up(Duration::ZERO));
         assert!(budget.is_spent());

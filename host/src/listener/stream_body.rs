@@ -2,26 +2,29 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::reset_budget::ResetBudget;
+use super::stream_tasks::StreamPlace;
 
 /// One request of a connection; given up when it is dropped before its end.
 pub(super) struct OpenStream {
     budget: Rc<ResetBudget>,
+    place: Rc<StreamPlace>,
     started: Instant,
     ended: bool,
 }
 
 impl OpenStream {
     /// It has just begun.
-    pub(super) fn new(budget: Rc<ResetBudget>) -> Self {
+    pub(super) fn new(budget: Rc<ResetBudget>, place: Rc<StreamPlace>) -> Self {
         Self {
             budget,
+            place,
             started: Instant::now(),
             ended: false,
         }
@@ -55,6 +58,7 @@ impl<B: Body<Data = Bytes> + Unpin> StreamBody<B> {
             is_head,
         };
         body.stream.ended = body.is_end_stream();
+        body.stream.place.give();
         body
     }
 }
@@ -71,7 +75,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for StreamBody<B> {
         if this.is_head {
             return Poll::Ready(None);
         }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            this.stream.place.await_upstream();
+            return Poll::Pending;
+        };
+        this.stream.place.give();
         // An error is the upstream's.
         this.stream.ended = !matches!(frame, Some(Ok(_))) || this.body.is_end_stream();
         Poll::Ready(frame)

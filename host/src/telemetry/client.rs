@@ -29,7 +29,7 @@ impl ClientCounters {
             ),
             timeouts: counter(
                 "portcullis.connections.timed_out",
-                "Connections closed because the client took too long, by the timeout",
+                "Connections and HTTP/2 streams closed because the client took too long, by the timeout",
             ),
         }
     }

@@ -19,6 +19,7 @@ mod forwarding;
 mod health;
 mod http2;
 mod http2_floods;
+mod http2_limits;
 mod large_bodies;
 mod limits;
 mod matching;

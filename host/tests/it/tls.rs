@@ -358,3 +358,19 @@ async fn idle_connections_end_when_the_gateway_stops() {
     within(idle.read_to_end(&mut rest)).await.unwrap();
     assert!(rest.is_empty());
 }
+
+#[tokio::test]
+async fn a_handshake_has_its_time() {
+    let authority = Authority::new();
+    authority.issue("a", &["a.test"]);
+    let upstream = MockService::start().await;
+    let config = format!("timeouts: {{ handshake: 100ms }}\n{}", routes(&upstream));
+    let listener = tls(&authority, &["a"], "");
+    let gateway = TestGateway::start_on(&listener, &config).await;
+    let mut silent = RawConnection::connect(gateway.address).await;
+    assert_eq!(silent.rest().await, "");
+    let labels = [("portcullis_kind", "timeout")];
+    gateway
+        .wait_for_metric("portcullis_tls_handshakes_failed_total", &labels, 1.0)
+        .await;
+}

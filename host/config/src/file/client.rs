@@ -31,6 +31,13 @@ pub(crate) struct ClientLimitsFile {
     /// Requests in flight in all: others are answered 503.
     #[schemars(range(min = 0, max = 10_000_000))]
     pub(crate) requests: Part<usize>,
+    /// Requests in flight on one HTTP/2 connection: others wait.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub(crate) h2_streams: Part<u32>,
+    /// Requests of an HTTP/2 connection that were given up early, less those that were answered: then
+    /// it is closed.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) h2_resets: Part<u32>,
 }
 
 /// How long clients may take: 1ms to 1h each.
@@ -46,6 +53,8 @@ pub(crate) struct ClientTimeoutsFile {
     pub(crate) body_idle: Part<DurationText>,
     /// Without taking anything of a response: then the connection is closed.
     pub(crate) write_idle: Part<DurationText>,
+    /// For the TLS handshake: else the connection is closed.
+    pub(crate) handshake: Part<DurationText>,
 }
 
 /// What a route changes of the limits.
@@ -73,6 +82,8 @@ impl Default for ClientLimitsFile {
             connections: Part::Read(limits.connections),
             connections_per_client: Part::Read(limits.connections_per_client),
             requests: Part::Read(limits.requests),
+            h2_streams: Part::Read(limits.h2_streams),
+            h2_resets: Part::Read(limits.h2_resets),
         }
     }
 }
@@ -85,6 +96,7 @@ impl Default for ClientTimeoutsFile {
             keep_alive: duration(timeouts.keep_alive),
             body_idle: duration(timeouts.body_idle),
             write_idle: duration(timeouts.write_idle),
+            handshake: duration(timeouts.handshake),
         }
     }
 }

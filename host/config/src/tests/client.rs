@@ -9,8 +9,8 @@ use crate::*;
 fn every_bound_can_be_set() {
     let text = format!(
         "limits: {{ head_bytes: 8KiB, headers: 50, uri_bytes: 2KiB, body: 1MiB, connections: 10, \
-         connections_per_client: 5, requests: 7 }}\n\
-         timeouts: {{ head: 1s, keep_alive: 2s, body_idle: 3s, write_idle: 4s }}\n{SAMPLE}"
+         connections_per_client: 5, requests: 7, h2_streams: 8, h2_resets: 9 }}\n\
+         timeouts: {{ head: 1s, keep_alive: 2s, body_idle: 3s, write_idle: 4s, handshake: 5s }}\n{SAMPLE}"
     );
     let config = parse(&text).unwrap();
     let limits = ClientLimits {
@@ -21,14 +21,18 @@ fn every_bound_can_be_set() {
         connections: 10,
         connections_per_client: 5,
         requests: 7,
+        h2_streams: 8,
+        h2_resets: 9,
     };
     assert_eq!(config.limits, limits);
-    let [head, keep_alive, body_idle, write_idle] = [1, 2, 3, 4].map(Duration::from_secs);
+    let [head, keep_alive, body_idle, write_idle, handshake] =
+        [1, 2, 3, 4, 5].map(Duration::from_secs);
     let timeouts = ClientTimeouts {
         head,
         keep_alive,
         body_idle,
         write_idle,
+        handshake,
     };
     assert_eq!(config.timeouts, timeouts);
 }
@@ -74,6 +78,10 @@ fn a_bound_that_can_not_be_kept_is_a_problem_with_its_place() {
             "limits.headers: must be 1 to 1000, found 0",
         ),
         (
+            "limits: { h2_streams: 0 }",
+            "limits.h2_streams: must be 1 to 1000, found 0",
+        ),
+        (
             "limits: { body: 1 }",
             "limits.body: expected a size such as 64KiB, 16MiB or 1GiB, found the number 1",
         ),
@@ -83,7 +91,7 @@ fn a_bound_that_can_not_be_kept_is_a_problem_with_its_place() {
         ),
         (
             "limits: { bodies: 1MiB }",
-            "limits.bodies: unknown key; known: body, connections, connections_per_client, head_bytes, headers, requests, uri_bytes",
+            "limits.bodies: unknown key; known: body, connections, connections_per_client, h2_resets, h2_streams, head_bytes, headers, requests, uri_bytes",
         ),
         (
             "timeouts: { head: 0s }",

@@ -32,6 +32,8 @@ pub(super) fn limits(part: Part<ClientLimitsFile>, checks: &mut Checks) -> Optio
         file.connections_per_client,
     );
     let requests = number(checks, "requests", file.requests);
+    let h2_streams = checks.read("limits.h2_streams", file.h2_streams);
+    let h2_resets = checks.read("limits.h2_resets", file.h2_resets);
     Some(ClientLimits {
         head_bytes: usize::try_from(head_bytes?).ok()?,
         headers: headers?,
@@ -40,6 +42,8 @@ pub(super) fn limits(part: Part<ClientLimitsFile>, checks: &mut Checks) -> Optio
         connections: connections?,
         connections_per_client: per_client?,
         requests: requests?,
+        h2_streams: h2_streams?,
+        h2_resets: h2_resets?,
     })
 }
 
@@ -55,11 +59,13 @@ pub(super) fn timeouts(
     let keep_alive = timeout("keep_alive", file.keep_alive);
     let body_idle = timeout("body_idle", file.body_idle);
     let write_idle = timeout("write_idle", file.write_idle);
+    let handshake = timeout("handshake", file.handshake);
     Some(ClientTimeouts {
         head: head?,
         keep_alive: keep_alive?,
         body_idle: body_idle?,
         write_idle: write_idle?,
+        handshake: handshake?,
     })
 }
 
