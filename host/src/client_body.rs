@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use portcullis_config::ClientTimeouts;
 use tokio::time::Instant;
 
+use crate::body_copy::BodyCopy;
 use crate::error::GatewayError;
 use crate::lazy_timer::LazyTimer;
 use crate::listener::pulse::Pulse;
@@ -75,6 +76,8 @@ struct Shared {
     reader: Option<Waker>,
     answered: bool,
     ended: bool,
+    /// Of what passes, if somebody wants it.
+    copy: Option<BodyCopy>,
     fault: Option<BodyFault>,
 }
 
@@ -105,6 +108,7 @@ impl ClientBody {
             reader: None,
             answered: false,
             ended: false,
+            copy: None,
             fault: None,
         }))))
     }
@@ -120,6 +124,14 @@ impl ClientBody {
             body.fault = Some(BodyFault::TooLarge);
         }
         BodyWatch(Some(shared.clone()))
+    }
+
+    /// Has a copy kept of what is read from now on.
+    pub fn copy_to(&self, copy: BodyCopy) {
+        match self {
+            Self::Empty => copy.finish(),
+            Self::Open(OpenBody(shared)) => shared.borrow_mut().copy = Some(copy),
+        }
     }
 }
 
@@ -220,6 +232,9 @@ impl Shared {
                     Some(left) => self.left = left,
                     None => return Poll::Ready(Some(Err(self.fail(BodyFault::TooLarge)))),
                 }
+                if let Some(chunk) = frame.data_ref() {
+                    self.copy = self.copy.take().and_then(|copy| copy.with(chunk));
+                }
                 if self.incoming.as_ref().is_none_or(Incoming::is_end_stream) {
                     self.end();
                 }
@@ -245,6 +260,9 @@ impl Shared {
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
+            if let Some(copy) = self.copy.take() {
+                copy.finish();
+            }
             self.pulse.end_body();
         }
     }
@@ -257,6 +275,7 @@ impl Shared {
 
     /// Lets go of the client's side; the connection must not wait for what nobody will read.
     fn give_up(&mut self) {
+        self.copy = None;
         if self.incoming.take().is_some() && !self.ended {
             self.pulse.leave_body();
             if let Some(reader) = self.reader.take() {

@@ -1,5 +1,7 @@
 //! A request's way through the gateway, on one page.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
@@ -16,7 +18,7 @@ use crate::request_limits;
 use crate::respond;
 use crate::response_body::{Content, ResponseBody};
 use crate::route;
-use crate::upstream::dispatch;
+use crate::upstream::{dispatch, mirror};
 use crate::worker::{Revision, Worker};
 
 /// Serves one request: route, policies, upstream, policies.
@@ -69,7 +71,7 @@ pub async fn handle(
 
 /// Has the request answered by the route's destination.
 async fn answer(
-    revision: &Revision,
+    revision: &Rc<Revision>,
     exchange: Box<Exchange>,
     body: ClientBody,
     record: &Record,
@@ -81,6 +83,7 @@ async fn answer(
             Err(error) => fail(exchange, &error, passed),
         };
     };
+    mirror::start(revision, &exchange, &body);
     let (exchange, answer) = dispatch::dispatch(revision, exchange, upstream, body).await;
     record.body.answered();
     match answer {

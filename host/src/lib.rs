@@ -2,6 +2,7 @@
 //! and back. ARCHITECTURE.md has the map; [`gateway::handle`] is the way itself.
 
 pub mod access_log;
+pub mod body_copy;
 pub mod capability;
 pub mod cli;
 pub mod client;

@@ -26,6 +26,7 @@ use crate::route::matcher::Matcher;
 use crate::route::{Rewrite, Route, RouteTable};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;
+use crate::upstream::mirror::Mirror;
 use crate::upstream::registry::UpstreamRegistry;
 
 /// What serves requests; immutable.
@@ -235,6 +236,7 @@ impl Site<'_> {
             paths: self.config.path_normalisation,
             rewrite: Rewrite::from_config(&route.rewrite),
             destination: self.destination(problems)?,
+            mirror: self.mirror(),
             request_edits: edits(&route.request_headers),
             response_edits: edits(&route.response_headers),
             deadline: route
@@ -248,6 +250,14 @@ impl Site<'_> {
             replay_buffer: route.replay_buffer,
             chain,
         })
+    }
+
+    fn mirror(&self) -> Option<Mirror> {
+        let config = self.route.mirror.as_ref()?;
+        let metrics = &self.foundations.metrics.mirrors;
+        let counters = metrics.bind(&self.route.name, &config.upstream);
+        let place = self.place_of(&config.upstream);
+        Some(Mirror::new(config, place, counters))
     }
 
     fn destination(&self, problems: &mut Vec<Problem>) -> Option<Destination> {

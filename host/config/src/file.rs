@@ -9,6 +9,7 @@ mod destination;
 mod field_edits;
 mod head;
 mod listener;
+mod mirror;
 mod policy;
 mod resilience;
 mod route;
@@ -27,6 +28,7 @@ pub(crate) use destination::{FixedResponseFile, RedirectFile, ShareFile};
 pub(crate) use field_edits::FieldEditsFile;
 pub(crate) use head::PathNormalisationFile;
 pub(crate) use listener::{CertificateFile, ClientCertificatesFile, ListenerFile, ListenerTlsFile};
+pub(crate) use mirror::MirrorFile;
 pub(crate) use policy::{GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile};
 pub(crate) use resilience::{
     CircuitFile, DnsFile, HealthCheckFile, OutlierDetectionFile, ProbeKind, RetryBudgetFile,

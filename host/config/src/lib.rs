@@ -15,6 +15,7 @@ mod error;
 mod field_edits;
 mod file;
 mod listener;
+mod mirror;
 mod model;
 mod named_files;
 mod part;
@@ -48,6 +49,7 @@ pub use field_edits::{FieldEdits, FieldPart, FieldText};
 pub use listener::{
     CertificateFiles, ClientCertificateMode, ClientCertificates, Listener, ListenerTls,
 };
+pub use mirror::Mirror;
 pub use model::{Config, Metrics, RedisBinding};
 pub use named_files::named_files;
 pub use path::{Lines, pointer_to_path};

@@ -12,6 +12,7 @@ use crate::client::RouteLimits;
 use crate::condition::Condition;
 use crate::destination::Destination;
 use crate::field_edits::FieldEdits;
+use crate::mirror::Mirror;
 
 /// Requests of one kind, their upstream and their policies.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,8 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// Where its requests go.
     pub destination: Destination,
+    /// Who gets copies of its requests, as they go to the upstream.
+    pub mirror: Option<Mirror>,
     /// What it changes of the request's head, after the policies.
     pub request_headers: FieldEdits,
     /// What it changes of the response's head, after the policies, whoever made the response.

@@ -10,6 +10,7 @@ mod fields;
 mod head;
 mod listeners;
 mod matches;
+mod mirrors;
 mod policies;
 mod resilience;
 mod rewrites;

@@ -25,6 +25,7 @@ pub use self::rewrite::Rewrite;
 pub use self::table::{RouteTable, find};
 use crate::client_body::BodyBounds;
 use crate::policy::PolicyUse;
+use crate::upstream::mirror::Mirror;
 
 /// From matched requests to their destination, through a chain of policies.
 pub struct Route {
@@ -40,6 +41,8 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// Where they go.
     pub destination: Destination,
+    /// Who gets copies of its requests.
+    pub mirror: Option<Mirror>,
     /// What is changed of the request's fields on the way to the upstream.
     pub request_edits: Option<FieldEdits>,
     /// What is changed of the response's fields on the way to the client.

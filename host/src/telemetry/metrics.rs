@@ -17,6 +17,7 @@ use prometheus::{Registry, TextEncoder};
 
 use super::client::ClientCounters;
 use super::downstream::DownstreamMetrics;
+use super::mirror::MirrorMetrics;
 use super::upstream::{self, EndpointReading, UpstreamMetrics};
 use crate::wasm::Phase;
 
@@ -36,6 +37,8 @@ pub struct Metrics {
     registry: Registry,
     _provider: SdkMeterProvider,
     pub(super) meter: Meter,
+    /// Of mirrors.
+    pub mirrors: MirrorMetrics,
     /// Of upstreams.
     pub upstreams: UpstreamMetrics,
     request_duration: Histogram<f64>,
@@ -115,6 +118,7 @@ impl Metrics {
                 "Reloads of the config, by result",
             ),
             client: ClientCounters::new(&meter),
+            mirrors: MirrorMetrics::new(&meter),
             upstreams: UpstreamMetrics::new(&meter),
             access_log_dropped: counter(
                 &meter,

@@ -4,5 +4,6 @@ pub mod client;
 pub mod downstream;
 pub mod log;
 pub mod metrics;
+pub mod mirror;
 pub mod policy;
 pub mod upstream;

@@ -26,6 +26,8 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 pub enum RequestBody {
     /// There is none.
     Empty,
+    /// All of it is here.
+    Whole(Bytes),
     /// Passed on as it comes; can be sent once.
     Stream(ClientBody),
     /// Passed on as it comes and kept, so that it can be sent again.
@@ -42,6 +44,8 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             RequestBody::Empty => Poll::Ready(None),
+            RequestBody::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            RequestBody::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             RequestBody::Stream(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
@@ -53,6 +57,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             RequestBody::Empty => true,
+            RequestBody::Whole(bytes) => bytes.is_empty(),
             RequestBody::Stream(body) => body.is_end_stream(),
             RequestBody::Replay(body) => body.is_end_stream(),
         }
@@ -61,6 +66,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             RequestBody::Empty => SizeHint::with_exact(0),
+            RequestBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             RequestBody::Stream(body) => body.size_hint(),
             RequestBody::Replay(body) => body.size_hint(),
         }
@@ -94,10 +100,14 @@ impl UpstreamBody {
 
     /// Reads in the background what is left of an answer that nobody wants, if it is little, so that
     /// its connection can be used again.
-    pub(super) fn discard(mut self) {
-        if self.lease.is_none() {
-            return;
+    pub(super) fn discard(self) {
+        if self.lease.is_some() {
+            tokio::task::spawn_local(self.read_away());
         }
+    }
+
+    /// Reads what is left of an answer that nobody wants, if it is little.
+    pub(super) async fn read_away(mut self) {
         let read = async move {
             let mut left = MAX_DISCARDED_BYTES;
             while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
@@ -108,7 +118,7 @@ impl UpstreamBody {
                 left = rest;
             }
         };
-        tokio::task::spawn_local(tokio::time::timeout(MAX_DISCARD_TIME, read));
+        let _ = tokio::time::timeout(MAX_DISCARD_TIME, read).await;
     }
 
     fn give_back_at_end(&mut self) {

@@ -15,6 +15,7 @@ pub mod health;
 pub mod health_probe;
 pub mod health_streak;
 pub mod live_upstream;
+pub mod mirror;
 pub mod moment;
 pub mod outlier;
 pub mod permit;

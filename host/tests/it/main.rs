@@ -24,6 +24,7 @@ mod large_bodies;
 mod limits;
 mod matching;
 mod metrics;
+mod mirror;
 mod names;
 mod outliers;
 mod policies;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    ConditionFile, FieldEditsFile, FixedResponseFile, HashFile, RedirectFile, RouteLimitsFile,
-    ShareFile, duration,
+    ConditionFile, FieldEditsFile, FixedResponseFile, HashFile, MirrorFile, RedirectFile,
+    RouteLimitsFile, ShareFile, duration,
 };
 use crate::part::{Name, Part};
 use crate::route::{OnFailure, Route};
@@ -42,6 +42,9 @@ pub(crate) struct RouteFile {
     /// Answers with a response that is always the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) respond: Option<Part<FixedResponseFile>>,
+    /// A second upstream that gets copies of the requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mirror: Option<Part<MirrorFile>>,
     /// What changes of the request's head on the way to the upstream, after the policies.
     #[serde(default)]
     pub(crate) request_headers: Part<FieldEditsFile>,

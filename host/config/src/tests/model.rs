@@ -120,6 +120,7 @@ fn route() -> Route {
             host: None,
         },
         destination: Destination::Upstream("mock-service".to_owned()),
+        mirror: None,
         request_headers: FieldEdits::default(),
         response_headers: FieldEdits::default(),
         deadline: Duration::from_secs(10),

@@ -162,6 +162,22 @@ fn each_slip_is_one_problem_with_its_path() {
             "respond: a route has either this or redirect: remove one",
         ),
         (
+            "upstream: a, mirror: { upstream: b }",
+            "mirror.upstream: unknown upstream \"b\"; known: a",
+        ),
+        (
+            "upstream: a, mirror: { upstream: a, percent: 0 }",
+            "mirror.percent: must be 1 to 100, found 0",
+        ),
+        (
+            "upstream: a, mirror: { upstream: a, max_body: 17MiB }",
+            "mirror.max_body: must be 0B to 16MiB, found 17MiB",
+        ),
+        (
+            "respond: {}, mirror: { upstream: a }",
+            "mirror: copies what goes to an upstream or a split: remove it",
+        ),
+        (
             "respond: { status: 100 }",
             "respond.status: must be 200 to 599, found 100",
         ),

@@ -6,8 +6,10 @@ use super::client::route_limits;
 use super::destinations::{Written, destination};
 use super::fields::field_edits;
 use super::matches::matches;
+use super::mirrors::mirror;
 use super::rewrites::rewrite;
-use super::{Checks, HOUR, MILLISECOND, Names, all, unique_name};
+use super::{Checks, HOUR, MILLISECOND, Names, all, present, unique_name};
+use crate::destination::Destination;
 use crate::file::{PolicyUseFile, RouteFile};
 use crate::part::Part;
 use crate::path::{join_index, join_key};
@@ -64,6 +66,18 @@ fn route(
         names,
         checks,
     );
+    let mirror = present(
+        file.mirror
+            .map(|part| mirror(&at("mirror"), part, names, checks)),
+    );
+    if let (Some(Some(_)), Some(Destination::Redirect(_) | Destination::Respond(_))) =
+        (&mirror, &destination)
+    {
+        checks.add(
+            at("mirror"),
+            "copies what goes to an upstream or a split: remove it",
+        );
+    }
     let at_request = at("request_headers");
     let request_headers = field_edits(&at_request, file.request_headers, checks);
     let at_response = at("response_headers");
@@ -85,6 +99,7 @@ fn route(
         matches: matches?,
         rewrite: rewrite?,
         destination: destination?,
+        mirror: mirror?,
         request_headers: request_headers?,
         response_headers: response_headers?,
         deadline: deadline?,
