@@ -86,6 +86,8 @@ impl Case {
             method: http::Method::GET,
             target: "/".parse().expect("a path"),
             headers: headers(),
+            accepts_trailers: false,
+            upgrade: None,
         };
         let origin = Origin {
             address: ([127, 0, 0, 1], 1).into(),

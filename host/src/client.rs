@@ -1,5 +1,6 @@
 //! The peer of a client's connection.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::listener::pulse::Pulse;
 use crate::listener::x509::{Certificate, hexadecimal};
+use crate::tunnel::Tunnel;
 
 /// The peer of a connection, in the forms that requests need.
 pub struct Client {
@@ -22,6 +24,8 @@ pub struct Client {
     pub pulse: Rc<Pulse>,
     /// What TLS tells of it, if it is TLS.
     pub tls: Option<Arc<ClientTls>>,
+    /// What the connection becomes when HTTP has ended on it.
+    pub tunnel: RefCell<Option<Tunnel>>,
 }
 
 /// What a TLS handshake tells of a client.
@@ -86,6 +90,7 @@ impl Client {
             scheme,
             pulse: Rc::default(),
             tls: None,
+            tunnel: RefCell::default(),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::body_copy::BodyCopy;
 use crate::error::GatewayError;
 use crate::lazy_timer::LazyTimer;
 use crate::listener::pulse::Pulse;
+use crate::trailers;
 
 /// The client's body could not be read to its end: not the upstream's fault.
 #[derive(Debug, thiserror::Error)]
@@ -238,7 +239,7 @@ impl Shared {
                 if self.incoming.as_ref().is_none_or(Incoming::is_end_stream) {
                     self.end();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(trailers::end_to_end(frame))))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(ClientBodyError::Broken(error)))),
             None => {

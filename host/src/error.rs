@@ -107,6 +107,7 @@ impl GatewayError {
                 Failure::Dns => "upstream-dns",
                 Failure::ConnectRefused => "upstream-connect-refused",
                 Failure::ConnectTimeout => "upstream-connect-timeout",
+                Failure::Tls => "upstream-tls",
                 Failure::Send => "upstream-send",
                 Failure::Reset => "upstream-reset",
                 Failure::ResponseTimeout => "upstream-response-timeout",

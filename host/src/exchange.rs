@@ -15,6 +15,7 @@ use crate::client::ClientTls;
 use crate::head::Origin;
 use crate::policy::edit::StagedEdits;
 use crate::route::Route;
+use crate::upgrade::Upgrade;
 
 /// The part of a request that policies see.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub struct RequestHead {
     pub target: PathAndQuery,
     /// End-to-end fields; hop-by-hop ones are gone. `host` holds the authority.
     pub headers: HeaderMap,
+    /// The client takes trailer fields (`TE: trailers`).
+    pub accepts_trailers: bool,
+    /// The client would like to switch protocols.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// The part of a response that policies see.
@@ -32,7 +37,7 @@ pub struct RequestHead {
 pub struct ResponseHead {
     /// Who made it.
     pub source: ResponseSource,
-    /// Final status, 200 to 599.
+    /// Final status, 200 to 599; 101 when the service has agreed to switch protocols.
     pub status: StatusCode,
     /// End-to-end fields.
     pub headers: HeaderMap,

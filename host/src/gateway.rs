@@ -18,6 +18,7 @@ use crate::request_limits;
 use crate::respond;
 use crate::response_body::{Content, ResponseBody};
 use crate::route;
+use crate::tunnel;
 use crate::upstream::{dispatch, mirror};
 use crate::worker::{Revision, Worker};
 
@@ -66,7 +67,7 @@ pub async fn handle(
         RequestOutcome::Failed(place, error) => fail(exchange, &error, place),
     };
     let (exchange, body) = respond_through_chain(&revision, exchange, body, passed).await;
-    deliver(*exchange, body, record)
+    deliver(client, *exchange, body, record)
 }
 
 /// Has the request answered by the route's destination.
@@ -152,7 +153,14 @@ fn refuse(error: &GatewayError, id: &str, record: Record) -> Response<ResponseBo
     assemble(head, id, Content::Whole(body), record)
 }
 
-fn deliver(mut exchange: Exchange, body: Content, record: Record) -> Response<ResponseBody> {
+fn deliver(
+    client: &Client,
+    mut exchange: Exchange,
+    mut body: Content,
+    record: Record,
+) -> Response<ResponseBody> {
+    tunnel::prepare(client, &mut exchange, &mut body);
+    respond::in_the_clients_protocol(&mut exchange, &mut body);
     let mut head = exchange.response.take().unwrap_or_else(|| {
         // Every way to here has set a response; should one not, the client still gets an answer.
         respond::error(

@@ -7,6 +7,8 @@ use serde_json::json;
 
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, LocalResponse, ResponseHead, ResponseSource};
+use crate::grpc;
+use crate::response_body::Content;
 use crate::route::destination::Destination;
 use crate::route::fixed_response::FixedResponse;
 use crate::route::redirect::Redirect;
@@ -106,4 +108,16 @@ pub fn local(policy: std::sync::Arc<str>, response: LocalResponse) -> (ResponseH
         },
         body,
     )
+}
+
+/// Puts an answer of the gateway's or a policy's own into the words of a gRPC client, if it is one. Policies
+/// have seen it as HTTP.
+pub fn in_the_clients_protocol(exchange: &mut Exchange, content: &mut Content) {
+    let (Some(head), Content::Whole(body)) = (&mut exchange.response, content) else {
+        return;
+    };
+    if grpc::is_grpc(&exchange.request.headers) {
+        grpc::trailers_only(head, body);
+        *body = Bytes::new();
+    }
 }

@@ -26,6 +26,8 @@ use crate::route::matcher::Matcher;
 use crate::route::{Rewrite, Route, RouteTable};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;
+use crate::upstream::connection::Transport;
+use crate::upstream::connection::tls::{Tls, TlsProblem};
 use crate::upstream::mirror::Mirror;
 use crate::upstream::registry::UpstreamRegistry;
 
@@ -109,11 +111,7 @@ impl Snapshot {
             .loader
             .load_all(&config.policies, &config.lines, &mut problems)
             .await;
-        let upstreams: Vec<Upstream> = config
-            .upstreams
-            .iter()
-            .map(|(name, upstream)| build_upstream(name, upstream, foundations))
-            .collect();
+        let upstreams = build_upstreams(config, foundations, &mut problems);
         let mut policy_uses = 0;
         let mut routes = Vec::new();
         for (index, route) in config.routes.iter().enumerate() {
@@ -248,6 +246,7 @@ impl Site<'_> {
             retry_non_idempotent: route.retry_non_idempotent,
             max_retry_after: route.max_retry_after,
             replay_buffer: route.replay_buffer,
+            upgrades: route.upgrades.clone(),
             chain,
         })
     }
@@ -274,10 +273,53 @@ fn edits(config: &FieldEditsConfig) -> Option<FieldEdits> {
     (*config != FieldEditsConfig::default()).then(|| FieldEdits::from_config(config))
 }
 
-fn build_upstream(name: &str, config: &UpstreamConfig, foundations: &Foundations) -> Upstream {
+fn build_upstreams(
+    config: &Config,
+    foundations: &Foundations,
+    problems: &mut Vec<Problem>,
+) -> Vec<Upstream> {
+    let mut upstreams = Vec::new();
+    for (name, upstream) in &config.upstreams {
+        match transport(name, upstream) {
+            Ok(transport) => upstreams.push(build_upstream(name, upstream, transport, foundations)),
+            Err(problem) => {
+                let path = pointer_to_path("upstreams", &format!("/{name}/tls{}", problem.place));
+                problems.push(config.lines.problem(path, problem.to_string()));
+            }
+        }
+    }
+    upstreams
+}
+
+fn transport(name: &str, config: &UpstreamConfig) -> Result<Transport, TlsProblem> {
+    let tls = match &config.tls {
+        None => None,
+        Some(tls) => {
+            if !tls.verify {
+                tracing::warn!(
+                    upstream = name,
+                    "tls.verify is false: whoever can reach these connections can read and change everything on them"
+                );
+            }
+            Some(Tls::from_config(tls, config.protocol)?)
+        }
+    };
+    Ok(Transport {
+        protocol: config.protocol,
+        tls,
+    })
+}
+
+fn build_upstream(
+    name: &str,
+    config: &UpstreamConfig,
+    transport: Transport,
+    foundations: &Foundations,
+) -> Upstream {
     Upstream {
         name: name.into(),
         live: foundations.upstreams.prepare(name, config),
+        transport,
         connect_timeout: config.timeouts.connect,
         attempt_timeout: config.timeouts.attempt,
         answered: foundations.metrics.bind_attempts(name),

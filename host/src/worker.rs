@@ -148,7 +148,7 @@ fn revision(
     let upstreams = snapshot.upstreams.iter().map(|upstream| {
         let mut known = last.into_iter().flat_map(|last| &last.upstreams);
         let same = known.find(|pools| pools.name() == &*upstream.name);
-        UpstreamPools::new(upstream.live.clone(), worker, same)
+        UpstreamPools::new(upstream, worker, same)
     });
     Revision {
         upstreams: upstreams.collect(),

@@ -40,18 +40,23 @@ pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     Err(message.to_owned())
 }
 
-/// `http://host:port`.
-pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
-    const SHAPE: &str = "expected http://host:port";
-    let rest = match text.split_once("://") {
+/// How an endpoint's URL begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+/// `http://host:port` or `https://host:port`.
+pub(crate) fn endpoint(text: &str) -> Result<(Scheme, Endpoint), String> {
+    const SHAPE: &str = "expected http://host:port or https://host:port";
+    let (scheme, rest) = match text.split_once("://") {
         _ if text.contains("${") => {
             return Err(format!("${{NAME}} is only read in secrets: {SHAPE}"));
         }
-        Some(("http", rest)) => rest,
-        Some(("https", _)) => {
-            return Err("https:// is not supported yet: only http:// endpoints".to_owned());
-        }
-        Some(_) => return Err(format!("only http:// endpoints are supported: {SHAPE}")),
+        Some(("http", rest)) => (Scheme::Http, rest),
+        Some(("https", rest)) => (Scheme::Https, rest),
+        Some(_) => return Err(format!("no such scheme: {SHAPE}")),
         None => return Err(format!("the scheme is missing: {SHAPE}")),
     };
     if rest.contains('@') {
@@ -75,10 +80,23 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
     let host = host
         .parse::<Ipv6Addr>()
         .map_or(host, |address| address.to_string());
-    Ok(Endpoint {
-        host,
-        port: port.unwrap_or(80),
-    })
+    let usual = match scheme {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
+    };
+    let port = port.unwrap_or(usual);
+    Ok((scheme, Endpoint { host, port }))
+}
+
+/// The name of a certificate: a DNS name or an IP address, in lower case.
+pub(crate) fn server_name(text: &str) -> Result<String, String> {
+    if text.contains("://") || text.contains(['/', '*', '@']) {
+        return Err("expected a host name such as orders.internal alone".to_owned());
+    }
+    if text.parse::<IpAddr>().is_err() {
+        check_host(text).map_err(|problem| format!("not the name of a server: {problem}"))?;
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 /// `host[:port]`, as a request names it.

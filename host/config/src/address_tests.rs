@@ -47,42 +47,42 @@ fn endpoints() {
         ("http://[::1]:81", "[::1]:81"),
         ("http://[0:0::0001]", "[::1]:80"),
         ("http://xn--bcher-kva.example:1", "xn--bcher-kva.example:1"),
+        ("https://api.internal", "api.internal:443"),
+        ("https://[::1]:8443/", "[::1]:8443"),
     ];
     for (text, authority) in table {
-        assert_eq!(endpoint(text).unwrap().authority(), authority, "{text}");
+        let (scheme, endpoint) = endpoint(text).unwrap();
+        assert_eq!(endpoint.authority(), authority, "{text}");
+        assert_eq!(scheme == Scheme::Https, text.starts_with("https"), "{text}");
     }
     let table = [
         (
             "127.0.0.1:8001",
-            "the scheme is missing: expected http://host:port",
-        ),
-        (
-            "https://h",
-            "https:// is not supported yet: only http:// endpoints",
+            "the scheme is missing: expected http://host:port or https://host:port",
         ),
         (
             "h2c://h",
-            "only http:// endpoints are supported: expected http://host:port",
+            "no such scheme: expected http://host:port or https://host:port",
         ),
         (
             "http://u:p@h",
-            "an endpoint has no user and password: expected http://host:port",
+            "an endpoint has no user and password: expected http://host:port or https://host:port",
         ),
         (
             "http://h/v1",
-            "an endpoint has no path: expected http://host:port, and set the path with the route's rewrite",
+            "an endpoint has no path: expected http://host:port or https://host:port, and set the path with the route's rewrite",
         ),
         (
             "http://h?x",
-            "an endpoint has no query and no fragment: expected http://host:port",
+            "an endpoint has no query and no fragment: expected http://host:port or https://host:port",
         ),
         (
             "http://h#x",
-            "an endpoint has no query and no fragment: expected http://host:port",
+            "an endpoint has no query and no fragment: expected http://host:port or https://host:port",
         ),
         (
             "http://${HOST}:80",
-            "${NAME} is only read in secrets: expected http://host:port",
+            "${NAME} is only read in secrets: expected http://host:port or https://host:port",
         ),
         (
             "http://",

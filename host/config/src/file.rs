@@ -35,7 +35,7 @@ pub(crate) use resilience::{
     StatusesFile, SuccessRateFile,
 };
 pub(crate) use route::{MatchFile, PolicyUseFile, RewriteFile, RouteFile};
-pub(crate) use upstream::{TimeoutsFile, UpstreamFile};
+pub(crate) use upstream::{ClientCertificateFile, TimeoutsFile, UpstreamFile, UpstreamTlsFile};
 
 use crate::model::{Config, RedisBinding};
 use crate::part::{Named, Part};

@@ -61,12 +61,12 @@ pub use policy::{
 pub use resilience::{
     Circuit, Dns, HealthCheck, OutlierDetection, Probe, RetryBudget, SuccessRate,
 };
-pub use route::{HostPattern, Match, OnFailure, PolicyUse, Rewrite, Route};
+pub use route::{HostPattern, Match, OnFailure, PolicyUse, Rewrite, Route, Upgrades};
 pub use schema::{json_schema, schema_problems};
 pub use secret::Secret;
 pub use sound::{Sound, SoundUse};
 pub use source::{load, parse, read};
-pub use upstream::{Endpoint, Timeouts, Upstream};
+pub use upstream::{ClientCertificate, Endpoint, Protocol, Timeouts, Upstream, UpstreamTls};
 
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,8 @@ pub struct Route {
     /// Bytes of a request's body that are kept so that it can be sent again; a longer one is sent once:
     /// 0 to 16 MiB, default 64 KiB.
     pub replay_buffer: usize,
+    /// Protocols that a connection may switch to. Default `websocket` alone.
+    pub upgrades: Upgrades,
     /// The chain: asked first to last on the request, last to first on the response.
     pub policies: Vec<PolicyUse>,
 }
@@ -58,6 +60,32 @@ impl Route {
     pub const DEFAULT_MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
     /// Of [`Route::replay_buffer`]: as much as nginx and Envoy keep of a small request.
     pub const DEFAULT_REPLAY_BUFFER: u64 = 64 << 10;
+}
+
+/// Protocols that a connection may switch to at a request's `Upgrade` (RFC 9110 §7.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upgrades {
+    /// `*`: whatever the service agrees to.
+    Any,
+    /// These, in lower case, sorted and each once. Empty: none.
+    Only(Vec<String>),
+}
+
+impl Default for Upgrades {
+    fn default() -> Self {
+        Self::Only(vec!["websocket".to_owned()])
+    }
+}
+
+impl Upgrades {
+    /// Whether a switch to `protocol` (`name` or `name/version`) may be asked for. ASCII case makes no
+    /// difference.
+    pub fn allow(&self, protocol: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(names) => names.iter().any(|name| name.eq_ignore_ascii_case(protocol)),
+        }
+    }
 }
 
 /// What a request must have for a route to take it: all of this.

@@ -14,6 +14,7 @@ mod schema;
 mod slips;
 mod sound;
 mod syntax;
+mod upstreams;
 
 use std::io;
 use std::path::Path;

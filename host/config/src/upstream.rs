@@ -1,6 +1,10 @@
 //! The validated upstreams: where a service is, and how it is spoken to.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::balancing::{LoadBalancing, WeightedEndpoint};
 use crate::resilience::{Circuit, HealthCheck, OutlierDetection, RetryBudget};
@@ -26,6 +30,10 @@ pub struct Upstream {
     pub circuit: Circuit,
     /// How many retries it is sent.
     pub retry_budget: RetryBudget,
+    /// What is spoken to them, default HTTP/1.1.
+    pub protocol: Protocol,
+    /// How the connections are secured; `None` for `http://` endpoints.
+    pub tls: Option<UpstreamTls>,
     /// How long its steps may take.
     pub timeouts: Timeouts,
     /// Unused connections that are kept for each worker and endpoint: 0 to 10,000, default 64.
@@ -41,12 +49,58 @@ impl Upstream {
     pub const DEFAULT_MAX_IDLE_CONNECTIONS: usize = 64;
 }
 
-/// One address of an upstream, spoken to in plain HTTP.
+/// What is spoken to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1, one request at a time on a connection.
+    #[default]
+    Http1,
+    /// HTTP/2: agreed on by ALPN with `https://` endpoints, which must take it; by prior knowledge
+    /// with `http://` ones (RFC 9113 §3.3).
+    Http2,
+}
+
+/// How connections to `https://` endpoints are secured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// A PEM file of the authorities to trust. `None`: those that the system trusts.
+    pub ca: Option<PathBuf>,
+    /// The name that the certificate must have, and that is sent as SNI, in lower case. `None`: the
+    /// endpoint's host.
+    pub server_name: Option<String>,
+    /// What the gateway shows of itself. `None`: nothing.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Whether the endpoint's certificate is checked, default yes.
+    pub verify: bool,
+}
+
+impl Default for UpstreamTls {
+    fn default() -> Self {
+        Self {
+            ca: None,
+            server_name: None,
+            client_certificate: None,
+            verify: true,
+        }
+    }
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// A PEM file: the certificate, then those between it and the authority.
+    pub certificate: PathBuf,
+    /// A PEM file: the certificate's private key.
+    pub key: PathBuf,
+}
+
+/// One address of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     /// A DNS name in lower case or an IP address; IPv6 without brackets.
     pub host: String,
-    /// 1 to 65535; 80 when the file names none.
+    /// 1 to 65535; when the file names none, 80 for `http://` and 443 for `https://`.
     pub port: u16,
 }
 
@@ -61,7 +115,7 @@ impl Endpoint {
     }
 }
 
-/// How long the steps towards an upstream may take. Each is 1 ms to 1 hour.
+/// How long the steps towards an upstream may take. Each is 1 ms to 1 hour, `tunnel_idle` to 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// Until the connection stands, default 1 s.
@@ -70,6 +124,8 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// How long a pooled connection may stay unused, default 60 s.
     pub idle: Duration,
+    /// How long a tunnel, such as a WebSocket, may pass nothing in either direction, default 1 hour.
+    pub tunnel_idle: Duration,
 }
 
 impl Default for Timeouts {
@@ -78,6 +134,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(1),
             attempt: Duration::from_secs(15),
             idle: Duration::from_mins(1),
+            tunnel_idle: Duration::from_hours(1),
         }
     }
 }

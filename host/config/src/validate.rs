@@ -15,6 +15,7 @@ mod policies;
 mod resilience;
 mod rewrites;
 mod routes;
+mod upstream_tls;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,8 +68,10 @@ pub(crate) fn validate(
         redis(path, file, sources, checks)
     });
     let dns = resilience::dns("dns", file.dns, checks);
-    let upstreams = named("upstreams", file.upstreams, checks, upstreams::upstream);
     let base: &Path = sources.base;
+    let upstreams = named("upstreams", file.upstreams, checks, |path, file, checks| {
+        upstreams::upstream(path, file, base, checks)
+    });
     let policies = named("policies", file.policies, checks, |path, file, checks| {
         policies::policy(path, file, base, &names, checks)
     });

@@ -7,21 +7,21 @@ use http::HeaderMap;
 use http::header::{self, HeaderName};
 
 /// Fields of RFC 9110 §7.6.1, and two of old.
-const HOP_BY_HOP: [HeaderName; 9] = [
+const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
 
-/// Whether a field concerns one connection only (RFC 9110 §7.6.1).
+/// Whether a field concerns one connection only (RFC 9110 §7.6.1), or tells of a message's framing: not
+/// a policy's to set, nor a trailer. `Trailer` passes all the same, as the fields that it tells of do.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name)
+    HOP_BY_HOP.contains(name) || *name == header::TRAILER
 }
 
 /// Removes the fields of RFC 9110 §7.6.1 and those that `Connection` names.

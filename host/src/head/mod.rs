@@ -20,6 +20,7 @@ pub use self::via::Via;
 use crate::client::Client;
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, RequestHead};
+use crate::upgrade::{self, Upgrade};
 
 /// Names the exchange to the upstream, to policies and to the client.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -62,13 +63,17 @@ pub fn admit<B>(
     rules: &HeadRules,
     id: &mut String,
 ) -> Result<(RequestHead, Origin, B), GatewayError> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let mut headers = parts.headers;
     framing::check(&headers, parts.version)?;
     let target = target::origin_form(&parts.method, &parts.uri, &rules.paths)?;
     host::settle(&mut headers, &parts.uri, parts.version)?;
     cookies::join(&mut headers, parts.version)?;
+    let accepts_trailers = upgrade::accepts_trailers(&headers);
+    let upgrade = Upgrade::asked(&headers, &mut parts.extensions);
     fields::remove_hop_by_hop(&mut headers);
+    // Met here: hyper sends `100 Continue` when the body is wanted (RFC 9110 §10.1.1).
+    headers.remove(header::EXPECT);
     let origin = forwarded::tell_of_client(&mut headers, client, &rules.trusted_proxies, id);
     if let Some(via) = &rules.via {
         via.sign(&mut headers, parts.version);
@@ -77,6 +82,8 @@ pub fn admit<B>(
         method: parts.method,
         target,
         headers,
+        accepts_trailers,
+        upgrade,
     };
     Ok((head, origin, body))
 }
@@ -103,6 +110,9 @@ pub fn upstream_fields(exchange: &Exchange, has_body: bool) -> HeaderMap {
     }
     if let Some(host) = &route.rewrite.host {
         let _ = headers.try_insert(header::HOST, host.clone());
+    }
+    if exchange.request.accepts_trailers {
+        upgrade::ask_for_trailers(&mut headers);
     }
     // Said outright: for a GET without a length hyper would otherwise leave the body out.
     if has_body && !headers.contains_key(header::CONTENT_LENGTH) {

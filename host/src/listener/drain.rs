@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::sync::watch;
 
 /// How long a connection of HTTP/1 may wait for its last request.
@@ -76,13 +75,14 @@ impl Drain {
     }
 
     /// Runs a connection; once the drain has reached `stage`, it ends as soon as its exchanges have: HTTP/1 with
-    /// `Connection: close`, HTTP/2 with GOAWAY. `None`: it was ended because `is_abusive`.
-    pub(super) async fn run<C: GracefulConnection>(
+    /// `Connection: close`, HTTP/2 with GOAWAY; `end` tells it so. `None`: it was ended because `is_abusive`.
+    pub(super) async fn run<C: Future>(
         mut self,
         stage: Stage,
         connection: C,
+        end: impl Fn(Pin<&mut C>),
         is_abusive: impl Fn() -> bool,
-    ) -> Option<Result<(), C::Error>> {
+    ) -> Option<C::Output> {
         let mut connection = pin!(connection);
         let ended = {
             let mut begun = pin!(self.reaches(stage));
@@ -90,7 +90,7 @@ impl Drain {
             std::future::poll_fn(|cx| {
                 if !is_ending && begun.as_mut().poll(cx).is_ready() {
                     is_ending = true;
-                    connection.as_mut().graceful_shutdown();
+                    end(connection.as_mut());
                 }
                 match connection.as_mut().poll(cx) {
                     Poll::Ready(ended) => Poll::Ready(Some(ended)),
@@ -101,15 +101,15 @@ impl Drain {
             .await
         };
         if ended.is_none() {
-            say_goodbye(connection).await;
+            say_goodbye(connection, end).await;
         }
         ended
     }
 }
 
 /// Sends GOAWAY as far as the socket takes it at once; who floods gets no time to go on.
-async fn say_goodbye<C: GracefulConnection>(mut connection: Pin<&mut C>) {
-    connection.as_mut().graceful_shutdown();
+async fn say_goodbye<C: Future>(mut connection: Pin<&mut C>, end: impl Fn(Pin<&mut C>)) {
+    end(connection.as_mut());
     std::future::poll_fn(|cx| {
         let _ = connection.as_mut().poll(cx);
         Poll::Ready(())

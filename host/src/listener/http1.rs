@@ -1,6 +1,7 @@
 //! HTTP/1.1 and HTTP/1.0 on one connection. hyper minds keep-alive, `Expect: 100-continue` and what HTTP/1.0 lacks.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 
 use http::StatusCode;
 use http::header::{CONNECTION, HeaderValue};
@@ -33,7 +34,7 @@ where
         drain,
     } = served;
     let metrics = worker.metrics();
-    let pulse = client.pulse.clone();
+    let (pulse, speaker) = (client.pulse.clone(), client.clone());
     let io = IdleIo::new(
         stream,
         pulse.socket.clone(),
@@ -52,17 +53,29 @@ where
             Ok::<_, Infallible>(response)
         }
     });
-    let connection = builder(&limits).serve_connection(TokioIo::new(io), service);
-    let ended = pulse
-        .drive(drain.run(Stage::Ending, connection, || false), &timeouts)
-        .await;
+    let mut connection = builder(&limits).serve_connection(TokioIo::new(io), service);
+    let run = drain.clone().run(
+        Stage::Ending,
+        &mut connection,
+        |connection| Pin::new(&mut **connection.get_mut()).graceful_shutdown(),
+        || false,
+    );
+    let ended = pulse.drive(run, &timeouts).await;
     let ended = ended.flatten().unwrap_or(Ok(()));
     if let Err(error) = &ended
         && error.is_parse_too_large()
     {
         metrics.client.refused_request("head");
     }
-    Ok(ended?)
+    ended?;
+    let tunnel = speaker.tunnel.take();
+    if let Some(tunnel) = tunnel {
+        let parts = connection.into_parts();
+        let client = parts.io.into_inner();
+        tunnel.run(client, &parts.read_buf).await?;
+    }
+    drop(drain);
+    Ok(())
 }
 
 /// HTTP/1 within the limits. Its timeouts are the socket's, see [`IdleIo`].

@@ -97,7 +97,12 @@ where
     });
     let connection = builder(&limits, tasks).serve_connection(TokioIo::new(io), service);
     let is_over = || resets.is_spent() || frames.is_spent() || pulse.is_expired();
-    let connection = drain.run(Stage::Closing, connection, is_over);
+    let connection = drain.run(
+        Stage::Closing,
+        connection,
+        |connection| connection.graceful_shutdown(),
+        is_over,
+    );
     match pulse.drive(connection, &timeouts).await {
         Some(Some(ended)) => Ok(ended?),
         // It has been told so with GOAWAY.

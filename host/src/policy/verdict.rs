@@ -129,6 +129,8 @@ pub enum Failure {
     ConnectRefused,
     /// No connection within `timeouts.connect`.
     ConnectTimeout,
+    /// TLS did not come about: whom it met is not trusted, or they have no protocol in common.
+    Tls,
     /// The request could not be written.
     Send,
     /// The connection ended before a response.
@@ -152,6 +154,7 @@ impl Failure {
             Failure::Dns => "dns",
             Failure::ConnectRefused => "connect-refused",
             Failure::ConnectTimeout => "connect-timeout",
+            Failure::Tls => "tls",
             Failure::Send => "send",
             Failure::Reset => "reset",
             Failure::ResponseTimeout => "response-timeout",

@@ -16,7 +16,7 @@ pub mod table;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::PathNormalisation;
+use portcullis_config::{PathNormalisation, Upgrades};
 
 use self::destination::Destination;
 use self::field_edits::FieldEdits;
@@ -61,6 +61,8 @@ pub struct Route {
     pub max_retry_after: Duration,
     /// Bytes of a request's body that are kept so that it can be sent again.
     pub replay_buffer: usize,
+    /// Protocols that a connection may switch to.
+    pub upgrades: Upgrades,
     /// The policies, in the order of the request's way.
     pub chain: Vec<PolicyUse>,
 }

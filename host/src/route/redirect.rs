@@ -107,6 +107,8 @@ mod tests {
             headers.insert(HOST, host.parse().unwrap());
         }
         let head = RequestHead {
+            accepts_trailers: false,
+            upgrade: None,
             method: http::Method::GET,
             target: target.parse().unwrap(),
             headers,

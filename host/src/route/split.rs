@@ -95,6 +95,8 @@ mod tests {
         let mut headers = http::HeaderMap::new();
         headers.insert("x-user", name.parse().unwrap());
         RequestHead {
+            accepts_trailers: false,
+            upgrade: None,
             method: http::Method::GET,
             target: "/".parse().unwrap(),
             headers,

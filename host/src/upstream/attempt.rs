@@ -1,6 +1,7 @@
 //! One try: a connection, the request, the response's head, and what it means if that fails.
 
 use std::error::Error as _;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,13 +9,17 @@ use http::Request;
 use http::header::{HOST, HeaderValue};
 use hyper::Response;
 use hyper::body::Incoming;
+use portcullis_config::Protocol;
 use tokio::time::Instant;
 
 use super::body::{RequestBody, UpstreamBody};
-use super::connection::EndpointPool;
+use super::connection::h2::H2Connection;
+use super::connection::{ConnectError, EndpointPool};
+use super::stream;
 use crate::client_body::ClientBodyError;
 use crate::head;
 use crate::policy::verdict::Failure;
+use crate::tunnel::Switched;
 
 /// Why a try brought no response.
 #[derive(Debug)]
@@ -40,34 +45,65 @@ impl AttemptError {
             detail: detail.to_string(),
         }
     }
+
+    /// There was no connection to send it over.
+    pub(super) fn unconnected(error: ConnectError) -> Self {
+        Self {
+            failure: error.failure,
+            sent: false,
+            reused: false,
+            detail: error.to_string(),
+        }
+    }
 }
 
-/// Sends the request and waits for the response's head until `deadline`.
+/// How far a try has come, for who gives it up.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Some of the request may have reached the endpoint.
+    pub(super) sent: bool,
+    /// The HTTP/2 connection that carries it.
+    pub(super) connection: Option<Rc<H2Connection>>,
+}
+
+/// Sends the request and waits for the response's head until `deadline`. `offer` names the protocols
+/// that the connection may switch to.
 pub async fn send(
     pool: &Rc<EndpointPool>,
     mut request: Request<RequestBody>,
+    offer: Option<&HeaderValue>,
     connect_timeout: Duration,
     deadline: Instant,
 ) -> Result<Response<UpstreamBody>, AttemptError> {
     name_host(pool, &mut request);
-    let mut sent = false;
-    match tokio::time::timeout_at(
-        deadline,
-        exchange(pool, request, connect_timeout, &mut sent),
-    )
-    .await
-    {
+    let mut progress = Progress::default();
+    let exchange = async {
+        match pool.protocol() {
+            Protocol::Http1 => exchange(pool, request, offer, connect_timeout, &mut progress).await,
+            Protocol::Http2 => {
+                stream::exchange(pool, request, connect_timeout, &mut progress).await
+            }
+        }
+    };
+    match tokio::time::timeout_at(deadline, exchange).await {
         Ok(ended) => ended,
-        Err(_) => Err(AttemptError {
-            failure: if sent {
-                Failure::ResponseTimeout
-            } else {
-                Failure::ConnectTimeout
-            },
-            sent,
-            reused: false,
-            detail: format!("{}: no response in time", pool.authority),
-        }),
+        Err(_) => Err(too_late(pool, &progress)),
+    }
+}
+
+fn too_late(pool: &EndpointPool, progress: &Progress) -> AttemptError {
+    // An endpoint that has vanished says nothing: the next attempt tries a new connection.
+    if let Some(connection) = &progress.connection {
+        connection.retire();
+    }
+    AttemptError {
+        failure: match progress.sent {
+            true => Failure::ResponseTimeout,
+            false => Failure::ConnectTimeout,
+        },
+        sent: progress.sent,
+        reused: false,
+        detail: format!("{}: no response in time", pool.authority),
     }
 }
 
@@ -83,18 +119,22 @@ fn name_host(pool: &EndpointPool, request: &mut Request<RequestBody>) {
 async fn exchange(
     pool: &Rc<EndpointPool>,
     mut request: Request<RequestBody>,
+    offer: Option<&HeaderValue>,
     connect_timeout: Duration,
-    sent: &mut bool,
+    progress: &mut Progress,
 ) -> Result<Response<UpstreamBody>, AttemptError> {
     loop {
         let (mut sender, reused) = match pool.take() {
             Some(sender) => (sender, true),
-            None => (connect(pool, connect_timeout).await?, false),
+            None => {
+                let connected = pool.connect(connect_timeout).await;
+                (connected.map_err(AttemptError::unconnected)?, false)
+            }
         };
-        *sent = true;
+        progress.sent = true;
         match sender.try_send_request(request).await {
             Ok(response) if !is_final(response.status()) => {
-                return Err(not_final(pool, response.status()));
+                return switched(pool, response, offer);
             }
             Ok(response) => {
                 if let Some(reason) = head::ambiguity(response.headers()) {
@@ -107,7 +147,7 @@ async fn exchange(
             // The connection was closed before it took the request: nothing was sent, the next one may do.
             Err(mut error) => match error.take_message() {
                 Some(untouched) if reused => {
-                    *sent = false;
+                    progress.sent = false;
                     request = untouched;
                 }
                 untouched => {
@@ -129,12 +169,21 @@ fn is_final(status: http::StatusCode) -> bool {
     (200..600).contains(&status.as_u16())
 }
 
-fn not_final(pool: &EndpointPool, status: http::StatusCode) -> AttemptError {
-    AttemptError {
-        failure: Failure::Protocol,
-        sent: true,
-        reused: false,
-        detail: format!("{}: status {status} is no answer", pool.authority),
+/// A 101 that was asked for hands the connection over; anything else is no answer.
+fn switched(
+    pool: &EndpointPool,
+    response: Response<Incoming>,
+    offer: Option<&HeaderValue>,
+) -> Result<Response<UpstreamBody>, AttemptError> {
+    let status = response.status();
+    match Switched::accept(response, offer) {
+        Some((head, connection)) => Ok(head.map(|()| UpstreamBody::switched(connection))),
+        None => Err(AttemptError {
+            failure: Failure::Protocol,
+            sent: true,
+            reused: false,
+            detail: format!("{}: status {status} is no answer", pool.authority),
+        }),
     }
 }
 
@@ -147,21 +196,11 @@ fn ambiguous(pool: &EndpointPool, reason: &str) -> AttemptError {
     }
 }
 
-async fn connect(
-    pool: &EndpointPool,
-    timeout: Duration,
-) -> Result<super::connection::Sender, AttemptError> {
-    pool.connect(timeout).await.map_err(|error| AttemptError {
-        failure: error.failure,
-        sent: false,
-        reused: false,
-        detail: error.to_string(),
-    })
-}
-
 fn failed(pool: &EndpointPool, error: &hyper::Error, sent: bool, reused: bool) -> AttemptError {
-    let failure = if is_client_body(error) {
+    let failure = if is_client_body(error.source()) {
         Failure::RequestBody
+    } else if cause_of(error).is_some_and(is_tls) {
+        Failure::Tls
     } else if error.is_parse() {
         Failure::Protocol
     } else if error.is_incomplete_message() || error.is_closed() || is_connection_reset(error) {
@@ -183,8 +222,8 @@ fn failed(pool: &EndpointPool, error: &hyper::Error, sent: bool, reused: bool) -
     }
 }
 
-fn is_client_body(error: &hyper::Error) -> bool {
-    let mut cause = error.source();
+/// Whether the client's body is what `cause`, or a cause of it, tells of.
+pub(super) fn is_client_body(mut cause: Option<&(dyn std::error::Error + 'static)>) -> bool {
     while let Some(error) = cause {
         if error.is::<ClientBodyError>() {
             return true;
@@ -194,17 +233,25 @@ fn is_client_body(error: &hyper::Error) -> bool {
     false
 }
 
+fn cause_of(error: &hyper::Error) -> Option<&io::Error> {
+    error.source()?.downcast_ref::<io::Error>()
+}
+
+/// The endpoint has broken off TLS, perhaps since it wants another certificate of us.
+pub(super) fn is_tls(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|cause| cause.is::<rustls::Error>())
+}
+
 fn is_connection_reset(error: &hyper::Error) -> bool {
-    use std::io::ErrorKind::{
+    use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
     };
-    error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
-        .is_some_and(|cause| {
-            matches!(
-                cause.kind(),
-                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
-            )
-        })
+    cause_of(error).is_some_and(|cause| {
+        matches!(
+            cause.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+        )
+    })
 }

@@ -4,9 +4,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::header::HeaderValue;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Uri, Version};
-use portcullis_config::LoadBalancing;
+use portcullis_config::{LoadBalancing, Protocol};
 
 use super::Upstream;
 use super::attempt::{self, AttemptError};
@@ -20,6 +21,7 @@ use super::pools::{UpstreamPools, Wish};
 use crate::exchange::Exchange;
 use crate::head;
 use crate::policy::verdict::{Attempt, EndpointChoice, Failure, RetryPlan};
+use crate::upgrade;
 use crate::worker::Revision;
 
 /// What an attempt has brought.
@@ -113,11 +115,16 @@ impl<'a> Attempts<'a> {
         let deadline = tokio::time::Instant::now() + self.timeout(exchange);
         let limits = &self.upstream.live.config.circuit;
         let permit = Permit::take(pool, limits, deadline).await?;
-        let outcome = attempt_once(exchange, &self.target, &mut self.body, |request| {
-            attempt::send(pool, request, self.upstream.connect_timeout, deadline)
+        let (offer, connect_timeout) = (self.offer(exchange), self.upstream.connect_timeout);
+        let outcome = attempt_once(exchange, &self.target, &mut self.body, |mut request| {
+            if let Some(protocols) = &offer {
+                upgrade::ask(request.headers_mut(), protocols);
+            }
+            attempt::send(pool, request, offer.as_ref(), connect_timeout, deadline)
         })
         .await;
-        outcome.map(|response| response.map(|body| body.with(permit)))
+        let tunnel_idle = self.upstream.live.config.timeouts.tunnel_idle;
+        outcome.map(|response| response.map(|body| body.with(permit, tunnel_idle)))
     }
 
     /// Tells what the outcome says of the endpoint, where that is wanted.
@@ -171,6 +178,18 @@ impl<'a> Attempts<'a> {
         self.plan = plan;
     }
 
+    /// What the connection may become: only where it has no body to carry first.
+    fn offer(&self, exchange: &Exchange) -> Option<HeaderValue> {
+        let upgrade = exchange.request.upgrade.as_ref()?;
+        let can_switch = self.upstream.transport.protocol == Protocol::Http1
+            && matches!(self.body, BodySource::Empty);
+        if can_switch {
+            upgrade.offer(&exchange.route.upgrades)
+        } else {
+            None
+        }
+    }
+
     fn timeout(&self, exchange: &Exchange) -> Duration {
         let planned = self.plan.timeout.unwrap_or(Duration::MAX);
         let remaining = exchange.remaining(Instant::now());
@@ -215,8 +234,10 @@ where
 {
     let outcome = send(request(exchange, target, body.for_attempt())).await;
     let again = outcome.as_ref().is_err_and(|error| {
-        let closed_while_idle = error.reused && error.failure == Failure::Reset;
-        closed_while_idle && is_idempotent(&exchange.request.method) && body.is_replayable()
+        let reset = error.failure == Failure::Reset;
+        let closed_while_idle = error.reused && is_idempotent(&exchange.request.method);
+        // HTTP/2 tells which streams have not been looked at: those can be sent again in any case.
+        reset && (!error.sent || closed_while_idle) && body.is_replayable()
     });
     if again {
         send(request(exchange, target, body.for_attempt())).await

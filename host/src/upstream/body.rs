@@ -10,10 +10,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::connection::{EndpointPool, Sender};
+use super::connection::EndpointPool;
+use super::connection::h1::Sender;
 use super::permit::Permit;
 use super::replay_body::ReplayBody;
+use super::stream::StreamBody;
 use crate::client_body::ClientBody;
+use crate::trailers;
+use crate::tunnel::Switched;
 
 /// A longer answer costs more to read than a new connection.
 const MAX_DISCARDED_BYTES: usize = 64 << 10;
@@ -75,33 +79,73 @@ impl Body for RequestBody {
 
 /// A response's body; gives its connection back when it has been read to the end.
 pub struct UpstreamBody {
+    source: Source,
+    permit: Option<Permit>,
+}
+
+enum Source {
+    Connection(ConnectionBody),
+    Stream(StreamBody),
+    /// The connection speaks another protocol now; of this one nothing follows.
+    Switched(Option<Switched>),
+}
+
+/// A body that comes over an HTTP/1.1 connection.
+struct ConnectionBody {
     incoming: Incoming,
     lease: Option<(Sender, Rc<EndpointPool>)>,
-    permit: Option<Permit>,
 }
 
 impl UpstreamBody {
     /// A body that came over that connection.
     pub(super) fn new(incoming: Incoming, sender: Sender, pool: Rc<EndpointPool>) -> Self {
-        let mut body = Self {
+        let mut body = ConnectionBody {
             incoming,
             lease: Some((sender, pool)),
-            permit: None,
         };
         body.give_back_at_end();
-        body
+        Self::of(Source::Connection(body))
     }
 
-    /// Holds the request's permit until the body is dropped.
-    pub(super) fn with(mut self, permit: Permit) -> Self {
+    fn of(source: Source) -> Self {
+        Self {
+            source,
+            permit: None,
+        }
+    }
+
+    /// Holds the request's permit until the body, or the tunnel in its place, is dropped.
+    pub(super) fn with(mut self, permit: Permit, tunnel_idle: Duration) -> Self {
         self.permit = Some(permit);
+        if let Source::Switched(Some(connection)) = &mut self.source {
+            connection.idle_timeout = tunnel_idle;
+        }
         self
+    }
+
+    /// A body that comes over a stream of an HTTP/2 connection.
+    pub(super) fn streamed(body: StreamBody) -> Self {
+        Self::of(Source::Stream(body))
+    }
+
+    /// What is left of an exchange whose connection has switched protocols.
+    pub(super) fn switched(connection: Switched) -> Self {
+        Self::of(Source::Switched(Some(connection)))
+    }
+
+    /// The connection that has switched protocols, if it has.
+    pub fn take_switched(&mut self) -> Option<(Switched, Option<Permit>)> {
+        match &mut self.source {
+            Source::Switched(connection) => Some((connection.take()?, self.permit.take())),
+            _ => None,
+        }
     }
 
     /// Reads in the background what is left of an answer that nobody wants, if it is little, so that
     /// its connection can be used again.
     pub(super) fn discard(self) {
-        if self.lease.is_some() {
+        // A stream is reset when it is dropped, and its connection goes on.
+        if matches!(&self.source, Source::Connection(body) if body.lease.is_some()) {
             tokio::task::spawn_local(self.read_away());
         }
     }
@@ -120,7 +164,9 @@ impl UpstreamBody {
         };
         let _ = tokio::time::timeout(MAX_DISCARD_TIME, read).await;
     }
+}
 
+impl ConnectionBody {
     fn give_back_at_end(&mut self) {
         if self.incoming.is_end_stream() {
             self.give_back();
@@ -130,6 +176,27 @@ impl UpstreamBody {
     fn give_back(&mut self) {
         if let Some((sender, pool)) = self.lease.take() {
             pool.give_back(sender);
+        }
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                self.give_back_at_end();
+                Poll::Ready(Some(Ok(trailers::end_to_end(frame))))
+            }
+            Some(Err(error)) => {
+                // Whatever is left of the response must not be taken for the next one's.
+                self.lease = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                self.give_back();
+                Poll::Ready(None)
+            }
         }
     }
 }
@@ -142,29 +209,26 @@ impl Body for UpstreamBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let body = self.get_mut();
-        match ready!(Pin::new(&mut body.incoming).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                body.give_back_at_end();
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => {
-                // Whatever is left of the response must not be taken for the next one's.
-                body.lease = None;
-                Poll::Ready(Some(Err(error.into())))
-            }
-            None => {
-                body.give_back();
-                Poll::Ready(None)
-            }
+        match &mut self.get_mut().source {
+            Source::Connection(body) => body.poll_frame(cx),
+            Source::Stream(body) => body.poll_frame(cx),
+            Source::Switched(_) => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.source {
+            Source::Connection(body) => body.incoming.is_end_stream(),
+            Source::Stream(body) => body.is_end_stream(),
+            Source::Switched(_) => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.source {
+            Source::Connection(body) => body.incoming.size_hint(),
+            Source::Stream(body) => body.size_hint(),
+            Source::Switched(_) => SizeHint::with_exact(0),
+        }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::time::{Instant, SystemTime};
 
+use portcullis_config::Protocol;
+
 use super::Upstream;
 use super::attempt::AttemptError;
 use super::attempts::{Attempts, Outcome, is_idempotent};
@@ -38,8 +40,11 @@ pub async fn dispatch(
     let Some(target) = route.rewrite.apply(&exchange.request.target) else {
         return (exchange, Err(GatewayError::TargetTooLong));
     };
-    // Also without a policy: a connection that the endpoint closes just now is no reason to fail.
-    let again = asked || is_idempotent(&exchange.request.method);
+    // Also without a policy: a connection that the endpoint closes just now is no reason to fail, nor
+    // is a stream that it has refused.
+    let again = asked
+        || is_idempotent(&exchange.request.method)
+        || upstream.transport.protocol == Protocol::Http2;
     let body = BodySource::new(body, if again { route.replay_buffer } else { 0 });
     if asked {
         upstream

@@ -148,9 +148,13 @@ impl Copy {
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.headers_mut() = self.headers;
-        match attempt::send(&pool, request, upstream.connect_timeout, deadline).await {
+        match attempt::send(&pool, request, None, upstream.connect_timeout, deadline).await {
             Ok(answer) => {
-                answer.into_body().with(permit).read_away().await;
+                answer
+                    .into_body()
+                    .with(permit, upstream.live.config.timeouts.tunnel_idle)
+                    .read_away()
+                    .await;
                 true
             }
             Err(error) => {

@@ -26,10 +26,12 @@ pub mod resolution;
 pub mod retry_after;
 pub mod retry_budget;
 pub mod status;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::connection::Transport;
 use self::live_upstream::LiveUpstream;
 use crate::telemetry::metrics::AttemptCounters;
 
@@ -39,6 +41,8 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Its endpoints, and how they fare.
     pub live: Arc<LiveUpstream>,
+    /// How they are spoken to.
+    pub transport: Transport,
     /// Time to get a connection.
     pub connect_timeout: Duration,
     /// Time from the start of an attempt to the response's head.

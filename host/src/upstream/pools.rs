@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use portcullis_config::LoadBalancing;
 
+use super::Upstream;
 use super::balance::least_request;
 use super::balance::round_robin::RoundRobin;
 use super::balance::shares::{self, Candidate, Terms};
-use super::connection::EndpointPool;
+use super::connection::{EndpointPool, Transport};
 use super::endpoint_set::{EndpointSet, Member};
 use super::live_upstream::LiveUpstream;
 use super::moment::Moment;
@@ -18,6 +19,7 @@ use crate::policy::verdict::EndpointChoice;
 /// One worker's connections to an upstream.
 pub struct UpstreamPools {
     live: Arc<LiveUpstream>,
+    transport: Transport,
     worker: usize,
     members: RefCell<Members>,
 }
@@ -47,13 +49,18 @@ pub struct Wish<'a> {
 impl UpstreamPools {
     /// Pools of the upstream's endpoints. Those of `previous`, the same upstream of an older config,
     /// are taken over where nothing about their connections changed.
-    pub fn new(live: Arc<LiveUpstream>, worker: usize, previous: Option<&Self>) -> Self {
-        let same = previous.filter(|previous| connect_alike(&previous.live, &live));
+    pub fn new(upstream: &Upstream, worker: usize, previous: Option<&Self>) -> Self {
+        let (live, transport) = (upstream.live.clone(), upstream.transport.clone());
+        let same = previous.filter(|previous| {
+            connect_alike(&previous.live, &live)
+                && previous.transport.identity() == transport.identity()
+        });
         let kept = same.map(|previous| previous.members.borrow());
         let kept = kept.as_ref().map_or(&[][..], |members| &members.pools);
-        let members = RefCell::new(Members::new(&live, worker, kept));
+        let members = RefCell::new(Members::new(&live, &transport, worker, kept));
         Self {
             live,
+            transport,
             worker,
             members,
         }
@@ -66,7 +73,7 @@ impl UpstreamPools {
         }
         let members = &mut *self.members.borrow_mut();
         if !self.live.has(&members.set) {
-            *members = Members::new(&self.live, self.worker, &members.pools);
+            *members = Members::new(&self.live, &self.transport, self.worker, &members.pools);
         }
         let index = members.choose(&self.live, wish)?;
         members.pools.get(index).cloned()
@@ -92,7 +99,12 @@ fn connect_alike(a: &LiveUpstream, b: &LiveUpstream) -> bool {
 }
 
 impl Members {
-    fn new(live: &LiveUpstream, worker: usize, kept: &[Rc<EndpointPool>]) -> Self {
+    fn new(
+        live: &LiveUpstream,
+        transport: &Transport,
+        worker: usize,
+        kept: &[Rc<EndpointPool>],
+    ) -> Self {
         let set = live.endpoints();
         let pool = |member: &Member| {
             let is_same = |pool: &&Rc<EndpointPool>| {
@@ -102,8 +114,8 @@ impl Members {
             kept.unwrap_or_else(|| {
                 Rc::new(EndpointPool::new(
                     member.endpoint.clone(),
-                    member.state.clone(),
-                    live.counts.clone(),
+                    (member.state.clone(), live.counts.clone()),
+                    transport.clone(),
                     live.config.max_idle_connections,
                     live.config.timeouts.idle,
                 ))

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::body::BodyError;
@@ -26,6 +27,8 @@ pub struct ReplayBody {
     /// Which attempt this is; an older one must not take chunks from a newer.
     attempt: u32,
     next_chunk: usize,
+    /// Whether the trailers were taken.
+    has_trailers: bool,
 }
 
 struct Shared {
@@ -35,6 +38,7 @@ struct Shared {
     /// Larger bodies are sent once.
     max_bytes: usize,
     overflowed: bool,
+    trailers: Option<HeaderMap>,
     ended: bool,
     attempt: u32,
     /// Who waits for the next chunk.
@@ -55,6 +59,7 @@ impl ReplaySource {
             bytes: 0,
             max_bytes,
             overflowed: false,
+            trailers: None,
             ended: false,
             attempt: 0,
             reader: None,
@@ -84,6 +89,7 @@ impl ReplaySource {
             shared: self.shared.clone(),
             attempt,
             next_chunk: 0,
+            has_trailers: false,
         }
     }
 }
@@ -106,7 +112,9 @@ impl Body for ReplayBody {
             return Poll::Ready(Some(Ok(Frame::data(chunk.clone()))));
         }
         if shared.ended {
-            return Poll::Ready(None);
+            let trailers = shared.trailers.clone().filter(|_| !body.has_trailers);
+            body.has_trailers = true;
+            return Poll::Ready(trailers.map(|fields| Ok(Frame::trailers(fields))));
         }
         let Poll::Ready(frame) = Pin::new(&mut shared.incoming).poll_frame(cx) else {
             shared.reader = Some(cx.waker().clone());
@@ -117,6 +125,10 @@ impl Body for ReplayBody {
                 if let Some(data) = frame.data_ref() {
                     shared.keep(data);
                     body.next_chunk = shared.chunks.len();
+                } else if let Some(fields) = frame.trailers_ref() {
+                    shared.trailers = Some(fields.clone());
+                    shared.ended = true;
+                    body.has_trailers = true;
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -133,7 +145,9 @@ impl Body for ReplayBody {
 
     fn is_end_stream(&self) -> bool {
         let shared = self.shared.borrow();
-        self.next_chunk >= shared.chunks.len() && (shared.ended || shared.incoming.is_end_stream())
+        let has_all = shared.trailers.is_none() || self.has_trailers;
+        let is_at_end = shared.ended || shared.incoming.is_end_stream();
+        self.next_chunk >= shared.chunks.len() && has_all && is_at_end
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -220,6 +220,7 @@ fn guest_failure(failure: Failure) -> guest_attempt::Failure {
         Failure::Dns => guest_attempt::Failure::Dns,
         Failure::ConnectRefused => guest_attempt::Failure::ConnectRefused,
         Failure::ConnectTimeout => guest_attempt::Failure::ConnectTimeout,
+        Failure::Tls => guest_attempt::Failure::Tls,
         Failure::Send => guest_attempt::Failure::Send,
         Failure::Reset => guest_attempt::Failure::Reset,
         Failure::ResponseTimeout => guest_attempt::Failure::ResponseTimeout,

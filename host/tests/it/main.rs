@@ -47,5 +47,8 @@ mod slow_clients;
 mod split;
 mod support;
 mod tls;
+mod upgrades;
+mod upstream_http2;
+mod upstream_tls;
 mod watch;
 mod watch_load;

@@ -28,13 +28,13 @@ impl JsonSchema for EndpointFile {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        const URL: &str = "^http://[^/?#@]+/?$";
+        const URL: &str = "^https?://[^/?#@]+/?$";
         json_schema!({
-            "description": "http://host:port, or { url, weight }.",
+            "description": "http://host:port or https://host:port, or { url, weight }.",
             "type": ["string", "object"],
             "pattern": URL,
             "properties": {
-                "url": { "description": "http://host:port.", "type": "string", "pattern": URL },
+                "url": { "description": "http://host:port or https://host:port.", "type": "string", "pattern": URL },
                 "weight": {
                     "description": "Its share of the requests beside the others' weights.",
                     "type": "integer", "minimum": 1, "maximum": 100, "default": 1,

@@ -70,6 +70,10 @@ pub(crate) struct RouteFile {
     /// How much of a request's body is kept so that it can be sent again: 0B to 16MiB.
     #[serde(default = "default_replay_buffer")]
     pub(crate) replay_buffer: Part<SizeText>,
+    /// Protocols that a connection may switch to, as a request's Upgrade field names them; "*" for any.
+    #[serde(default = "default_upgrades")]
+    #[schemars(inner(length(min = 1)), extend("uniqueItems" = true))]
+    pub(crate) upgrades: Part<Vec<Part<String>>>,
     /// Asked first to last on the request, last to first on the response.
     #[serde(default)]
     pub(crate) policies: Part<Vec<Part<PolicyUseFile>>>,
@@ -167,6 +171,10 @@ fn default_max_retry_after() -> Part<DurationText> {
 
 fn default_replay_buffer() -> Part<SizeText> {
     Part::Read(SizeText(Route::DEFAULT_REPLAY_BUFFER))
+}
+
+fn default_upgrades() -> Part<Vec<Part<String>>> {
+    Part::Read(vec![Part::Read("websocket".to_owned())])
 }
 
 fn empty_config() -> Value {

@@ -77,7 +77,7 @@ fn each_slip_is_one_problem() {
         ),
         (
             "endpoints: [{ url: 'http://a:1/x' }]",
-            "endpoints[0].url: an endpoint has no path: expected http://host:port, and set the path with the route's rewrite",
+            "endpoints[0].url: an endpoint has no path: expected http://host:port or https://host:port, and set the path with the route's rewrite",
         ),
         (
             "endpoints: ['http://a:1', { url: 'http://A:1/', weight: 2 }]",

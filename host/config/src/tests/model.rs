@@ -68,10 +68,13 @@ fn upstream() -> Upstream {
         outlier_detection: None,
         circuit: Circuit::default(),
         retry_budget: RetryBudget::default(),
+        protocol: Protocol::Http1,
+        tls: None,
         timeouts: Timeouts {
             connect: Duration::from_secs(2),
             attempt: Duration::from_secs(5),
             idle: Duration::from_secs(30),
+            tunnel_idle: Duration::from_hours(1),
         },
         max_idle_connections: 8,
     }
@@ -129,6 +132,7 @@ fn route() -> Route {
         retry_non_idempotent: true,
         max_retry_after: Duration::from_secs(30),
         replay_buffer: 64 << 10,
+        upgrades: Upgrades::default(),
         policies: vec![PolicyUse {
             policy: "rate-limit".to_owned(),
             on_failure: OnFailure::Closed,

@@ -38,7 +38,7 @@ listeners:
 workers: 0
 redis: []
 upstreams:
-  api: { endpoints: [https://h], timeouts: { connect: 1, attempt: 0s } }
+  api: { endpoints: [ftp://h], timeouts: { connect: 1, attempt: 0s } }
 policies:
   p: { component: x.wasm, grants: { redis: { binding: any } }, stub: [redis] }
 routes:
@@ -52,7 +52,7 @@ routes:
             "3: listeners[0].address: expected an IP address and a port such as 0.0.0.0:8080",
             "4: workers: must be 1 to 256, found 0",
             "5: redis: expected a mapping, found a list",
-            "7: upstreams.api.endpoints[0]: https:// is not supported yet: only http:// endpoints",
+            "7: upstreams.api.endpoints[0]: no such scheme: expected http://host:port or https://host:port",
             "7: upstreams.api.timeouts.attempt: must be 1ms to 1h, found 0s",
             "7: upstreams.api.timeouts.connect: expected a duration such as 250ms, 5s or 1m, found the number 1",
             "9: policies.p.component: write file:x.wasm",

@@ -11,7 +11,7 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     (
         "    max_idle_connections: 8",
         "    unknown: {}",
-        "12: upstreams.mock-service.unknown: unknown key; known: circuit, endpoints, health_check, load_balancing, max_idle_connections, outlier_detection, panic_threshold, retry_budget, timeouts, warm_up",
+        "12: upstreams.mock-service.unknown: unknown key; known: circuit, endpoints, health_check, load_balancing, max_idle_connections, outlier_detection, panic_threshold, protocol, retry_budget, timeouts, tls, warm_up",
     ),
     (
         "metrics: {} }",
@@ -262,8 +262,8 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     ),
     (
         "[http://127.0.0.1:8001]",
-        "[https://a]",
-        "10: upstreams.mock-service.endpoints[0]: https:// is not supported yet: only http:// endpoints",
+        "[ftp://a]",
+        "10: upstreams.mock-service.endpoints[0]: no such scheme: expected http://host:port or https://host:port",
     ),
     // Policies.
     (

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 
 use super::{Checks, all};
-use crate::address;
+use crate::address::{self, Scheme};
 use crate::balancing::{HashKey, LoadBalancing, WeightedEndpoint};
 use crate::file::{EndpointFile, HashFile, LoadBalancingFile};
 use crate::part::Part;
@@ -16,12 +16,19 @@ pub(super) fn endpoints(
     path: &str,
     part: Part<Vec<Part<EndpointFile>>>,
     checks: &mut Checks,
-) -> Option<Vec<WeightedEndpoint>> {
+) -> Option<(Scheme, Vec<WeightedEndpoint>)> {
     let parts = checks.read(path, part)?;
     let mut first: BTreeMap<Endpoint, String> = BTreeMap::new();
+    let mut common = None;
     let endpoints = parts.into_iter().enumerate().map(|(index, part)| {
         let path = join_index(path, index);
-        let weighted = endpoint(&path, part, checks)?;
+        let (scheme, weighted) = endpoint(&path, part, checks)?;
+        if *common.get_or_insert(scheme) != scheme {
+            let message =
+                "http:// beside https://: all endpoints of an upstream are spoken to alike";
+            checks.add(path, message);
+            return None;
+        }
         if let Some(other) = first.get(&weighted.endpoint) {
             checks.add(path, format!("the same endpoint as {other}"));
             return None;
@@ -29,10 +36,15 @@ pub(super) fn endpoints(
         first.insert(weighted.endpoint.clone(), path);
         Some(weighted)
     });
-    all(endpoints)
+    let endpoints = all(endpoints)?;
+    Some((common.unwrap_or(Scheme::Http), endpoints))
 }
 
-fn endpoint(path: &str, part: Part<EndpointFile>, checks: &mut Checks) -> Option<WeightedEndpoint> {
+fn endpoint(
+    path: &str,
+    part: Part<EndpointFile>,
+    checks: &mut Checks,
+) -> Option<(Scheme, WeightedEndpoint)> {
     let (endpoint, weight) = match checks.read(path, part)? {
         EndpointFile::Url(url) => (checks.accept(path, address::endpoint(&url)), Some(1)),
         EndpointFile::Weighted { url, weight } => (
@@ -40,10 +52,9 @@ fn endpoint(path: &str, part: Part<EndpointFile>, checks: &mut Checks) -> Option
             checks.read(&join_key(path, "weight"), weight),
         ),
     };
-    Some(WeightedEndpoint {
-        endpoint: endpoint?,
-        weight: weight?,
-    })
+    let (scheme, endpoint) = endpoint?;
+    let weight = weight?;
+    Some((scheme, WeightedEndpoint { endpoint, weight }))
 }
 
 pub(super) fn load_balancing(

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use http::HeaderName;
+
 use super::client::route_limits;
 use super::destinations::{Written, destination};
 use super::fields::field_edits;
@@ -13,7 +15,7 @@ use crate::destination::Destination;
 use crate::file::{PolicyUseFile, RouteFile};
 use crate::part::Part;
 use crate::path::{join_index, join_key};
-use crate::route::{Match, PolicyUse, Route};
+use crate::route::{Match, PolicyUse, Route, Upgrades};
 
 /// The routes before the one that is being read.
 #[derive(Default)]
@@ -93,6 +95,7 @@ fn route(
         HOUR,
     );
     let replay_buffer = checks.size(&at("replay_buffer"), file.replay_buffer, 0, 16 << 20);
+    let upgrades = upgrades(&at("upgrades"), file.upgrades, checks);
     let policies = policy_uses(&at("policies"), file.policies, names, checks);
     Some(Route {
         name: name?,
@@ -108,7 +111,34 @@ fn route(
         retry_non_idempotent: retry_non_idempotent?,
         max_retry_after: max_retry_after?,
         replay_buffer: usize::try_from(replay_buffer?).ok()?,
+        upgrades: upgrades?,
         policies: policies?,
+    })
+}
+
+fn upgrades(path: &str, part: Part<Vec<Part<String>>>, checks: &mut Checks) -> Option<Upgrades> {
+    let parts = checks.read(path, part)?;
+    let names = parts.into_iter().enumerate();
+    let names = names.map(|(index, part)| {
+        checks.text(&join_index(path, index), part, |text| {
+            // RFC 9110 §7.8: name ["/" version], both tokens. `*` is a token as well.
+            let is_protocol = text
+                .splitn(2, '/')
+                .all(|part| HeaderName::try_from(part).is_ok());
+            if is_protocol {
+                Ok(text.to_ascii_lowercase())
+            } else {
+                Err("not the name of a protocol, such as websocket".to_owned())
+            }
+        })
+    });
+    let mut names: Vec<String> = all(names)?;
+    names.sort();
+    names.dedup();
+    Some(if names.iter().any(|name| name == "*") {
+        Upgrades::Any
+    } else {
+        Upgrades::Only(names)
     })
 }
 

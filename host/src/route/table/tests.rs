@@ -92,6 +92,8 @@ fn random_head(state: &mut u64) -> RequestHead {
     }
     let query = pick(state, &["", "?q=1", "?q=2&q=1", "?x"]);
     RequestHead {
+        accepts_trailers: false,
+        upgrade: None,
         method: [Method::GET, Method::POST][draw(state, 2)].clone(),
         target: format!("{}{query}", pick(state, &PATHS)).parse().unwrap(),
         headers,
