@@ -52,3 +52,4 @@ mod upstream_http2;
 mod upstream_tls;
 mod watch;
 mod watch_load;
+mod websocket_peers;

@@ -1,13 +1,11 @@
 //! Clients that others wrote: curl, nghttp, h2load, httpx; over TLS and in the clear.
 
-use std::path::{Path, PathBuf};
-use std::process::Output;
-
 use mock_service::MockService;
 
+use crate::support::TestGateway;
+use crate::support::peers::{curl, python, run};
 use crate::support::raw::RawUpstream;
 use crate::support::tls::Authority;
-use crate::support::{TestGateway, within};
 
 const ROUTES: &str = "routes: [{ name: r, upstream: u }]";
 
@@ -53,40 +51,6 @@ impl Site {
     fn ca(&self) -> String {
         self.authority.path("ca.pem").display().to_string()
     }
-}
-
-/// Runs a command to its end: what it has printed.
-async fn run(program: impl AsRef<Path>, arguments: &[&str]) -> String {
-    let output = finished(program.as_ref(), arguments).await;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{} {arguments:?}: {}\n{text}\n{errors}",
-        program.as_ref().display(),
-        output.status
-    );
-    text
-}
-
-async fn finished(program: &Path, arguments: &[&str]) -> Output {
-    let mut command = std::process::Command::new(program);
-    command.args(arguments);
-    let output = tokio::task::spawn_blocking(move || command.output());
-    within(output).await.unwrap().unwrap()
-}
-
-/// What curl prints: the head and the body.
-async fn curl(arguments: &[&str]) -> String {
-    let always = [
-        "--silent",
-        "--show-error",
-        "--include",
-        "--ipv4",
-        "--noproxy",
-        "*",
-    ];
-    run("curl", &[&always, arguments].concat()).await
 }
 
 #[tokio::test]
@@ -296,15 +260,4 @@ async fn httpx_speaks_http_2_over_tls() {
     let site = Site::start().await;
     let arguments = ["-c", HTTPX, &site.https("/x"), &site.ca()];
     assert_eq!(run(python(), &arguments).await, "ok\n");
-}
-
-/// Python with httpx; `make setup` puts it there.
-fn python() -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers/bin/python");
-    assert!(
-        path.exists(),
-        "{} is missing: run `make setup`",
-        path.display()
-    );
-    path
 }

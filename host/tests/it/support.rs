@@ -2,6 +2,7 @@
 
 pub(crate) mod http2;
 pub(crate) mod name_server;
+pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod redis;

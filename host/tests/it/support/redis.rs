@@ -1,12 +1,12 @@
 //! A real redis-server of the test's own.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::peers::free_port;
 use super::{eventually, signal};
 
 /// Killed when it is dropped.
@@ -19,11 +19,7 @@ pub(crate) struct RedisServer {
 impl RedisServer {
     /// On a free port.
     pub(crate) async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .unwrap()
-            .port();
-        Self::start_on(port).await
+        Self::start_on(free_port()).await
     }
 
     /// On that port, such as the one that another server has left.
