@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 
 use crate::client::Client;
@@ -32,24 +32,24 @@ pub async fn handle(
     let mut id = worker.next_id();
     let mut record = Record::new(revision.clone(), client, &id, &request);
     if let Err(error) = request_limits::admit(&revision, &mut record, &request) {
-        return refuse(&error, &id, record);
+        return refuse(&error, Some(request.headers()), &id, record);
     }
     let request = request.map(|body| ClientBody::new(body, &client.pulse));
     let rules = &revision.snapshot.head_rules;
     let (head, origin, body) = match head::admit(request, client, rules, &mut id) {
         Ok(admitted) => admitted,
-        Err(error) => return refuse(&error, &id, record),
+        Err(error) => return refuse(&error, None, &id, record),
     };
     record.admitted(&id, origin.address);
     let Some(route) = route::find(&revision.snapshot.table, &revision.snapshot.routes, &head)
     else {
-        return refuse(&GatewayError::NoRoute, &id, record);
+        return refuse(&GatewayError::NoRoute, Some(&head.headers), &id, record);
     };
     record.route = Some(route.index);
     record.until = route.duration.map(|duration| record.started + duration);
     record.body = body.bound(route.body);
     if let Some(error) = record.body_error() {
-        return refuse(&error, &id, record);
+        return refuse(&error, Some(&head.headers), &id, record);
     }
     let mut exchange = Box::new(Exchange::new(
         id,
@@ -147,9 +147,18 @@ fn fail(
     give(exchange, answer, passed)
 }
 
-/// Answers a request that is nobody's: no policy has seen it.
-fn refuse(error: &GatewayError, id: &str, record: Record) -> Response<ResponseBody> {
-    let (head, body) = respond::error(error, id);
+/// Answers a request that is nobody's: no policy has seen it. Its fields, where they are sound, tell in
+/// which words.
+fn refuse(
+    error: &GatewayError,
+    fields: Option<&HeaderMap>,
+    id: &str,
+    record: Record,
+) -> Response<ResponseBody> {
+    let (mut head, mut body) = respond::error(error, id);
+    if let Some(fields) = fields {
+        respond::in_words_for(fields, &mut head, &mut body);
+    }
     assemble(head, id, Content::Whole(body), record)
 }
 

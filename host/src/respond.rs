@@ -116,7 +116,12 @@ pub fn in_the_clients_protocol(exchange: &mut Exchange, content: &mut Content) {
     let (Some(head), Content::Whole(body)) = (&mut exchange.response, content) else {
         return;
     };
-    if grpc::is_grpc(&exchange.request.headers) {
+    in_words_for(&exchange.request.headers, head, body);
+}
+
+/// Puts an answer into the words of a gRPC client, if the fields are those of its request.
+pub fn in_words_for(fields: &HeaderMap, head: &mut ResponseHead, body: &mut Bytes) {
+    if grpc::is_grpc(fields) {
         grpc::trailers_only(head, body);
         *body = Bytes::new();
     }

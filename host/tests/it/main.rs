@@ -16,6 +16,7 @@ mod drain;
 mod edge_cases;
 mod edge_policies;
 mod forwarding;
+mod grpc_peers;
 mod health;
 mod http2;
 mod http2_floods;
