@@ -43,6 +43,7 @@ mod routing;
 mod sandbox;
 mod sandbox_load;
 mod sandbox_process;
+mod server_peers;
 mod shutdown;
 mod slow_clients;
 mod split;

@@ -7,6 +7,7 @@ pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod tls;
+pub(crate) mod web_servers;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
