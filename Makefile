@@ -40,6 +40,11 @@ bench: build ## measure CPU per request beside nginx, and the cost of a policy c
 	@scripts/setup.sh bench
 	@scripts/bench.sh
 
+.PHONY: fuzz
+fuzz: ## fuzz what reads foreign bytes: each target for FUZZ_SECONDS (600)
+	@scripts/setup.sh fuzz
+	@scripts/fuzz.sh
+
 .PHONY: clean
 clean: ## remove everything that was built
-	rm -rf target guest-policies/target
+	rm -rf target fuzz/target guest-policies/target

@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
 (cd guest-policies && cargo fmt --all --check)
+(cd fuzz && cargo fmt --all --check)
 cargo clippy --workspace --all-targets -- -D warnings
 (cd guest-policies && cargo clippy --workspace --all-targets -- -D warnings)
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what this machine lacks for the named kinds of work: build, test, lint, bench.
+# Installs what this machine lacks for the named kinds of work: build, test, lint, bench, fuzz.
 # As root on Debian by apt-get; otherwise it says what to install and stops.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +19,7 @@ need_rust() {
     die "rustc $version is too old, $rust_minimum or later is needed: rustup update stable"
 }
 
-packages=() peers=
+packages=() peers='' fuzzer=''
 want() { # want COMMAND PACKAGE
   command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || packages+=("$2")
 }
@@ -39,6 +39,7 @@ for kind in "$@"; do
       ;;
     lint) want shellcheck shellcheck ;;
     bench) want nginx nginx-light; want wrk wrk; want h2load nghttp2-client; want openssl openssl; want strace strace ;;
+    fuzz) need_rust; want c++ g++; fuzzer=yes ;;
     *) die "unknown kind of work: $kind" ;;
   esac
 done
@@ -70,5 +71,12 @@ install_peers() {
   cp $list $made/requirements.txt
 }
 
+# libFuzzer's instrumentation is nightly's alone.
+install_fuzzer() {
+  rustup toolchain list | grep -q ^nightly || rustup toolchain install nightly --profile minimal >&2
+  command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked >&2
+}
+
 [ ${#packages[@]} = 0 ] || install_packages
 [ -z "$peers" ] || install_peers
+[ -z "$fuzzer" ] || install_fuzzer

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::header::HeaderValue;
 use sha2::{Digest, Sha256};
 
+use crate::head::framing_watch::DoubleFraming;
 use crate::listener::pulse::Pulse;
 use crate::listener::x509::{Certificate, hexadecimal};
 use crate::tunnel::Tunnel;
@@ -20,6 +21,8 @@ pub struct Client {
     pub forwarded_for: HeaderValue,
     /// `https` when the connection is TLS, else `http`.
     pub scheme: &'static str,
+    /// Whether its connection has carried a request with two ends.
+    pub double_framing: DoubleFraming,
     /// What its connection is doing.
     pub pulse: Rc<Pulse>,
     /// What TLS tells of it, if it is TLS.
@@ -88,6 +91,7 @@ impl Client {
             address,
             forwarded_for,
             scheme,
+            double_framing: DoubleFraming::default(),
             pulse: Rc::default(),
             tls: None,
             tunnel: RefCell::default(),

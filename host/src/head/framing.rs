@@ -3,16 +3,27 @@
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Version};
 
+use super::framing_watch::DoubleFraming;
 use crate::error::GatewayError;
 
 /// Refuses what RFC 9112 §6 leaves to a recipient's kindness. hyper has done a part of it; what it
 /// lets through would otherwise reach the upstream in another form than the client's.
-pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), GatewayError> {
+///
+/// `double_framing` tells of the request's connection.
+pub(super) fn check(
+    headers: &HeaderMap,
+    version: Version,
+    double_framing: &DoubleFraming,
+) -> Result<(), GatewayError> {
     match ambiguity(headers) {
         Some(reason) => Err(GatewayError::Framing(reason)),
-        None if version != Version::HTTP_11 && headers.contains_key(TRANSFER_ENCODING) => Err(
-            GatewayError::Framing("a transfer coding in a version that has none"),
-        ),
+        None if !headers.contains_key(TRANSFER_ENCODING) => Ok(()),
+        None if double_framing.was_seen() => {
+            Err(GatewayError::Framing("a transfer coding and a length"))
+        }
+        None if version != Version::HTTP_11 => Err(GatewayError::Framing(
+            "a transfer coding in a version that has none",
+        )),
         None => Ok(()),
     }
 }
@@ -98,8 +109,8 @@ mod tests {
     fn http_1_0_has_no_transfer_codings() {
         let mut headers = HeaderMap::new();
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        assert!(check(&headers, Version::HTTP_10).is_err());
-        assert!(check(&headers, Version::HTTP_2).is_err());
-        assert!(check(&headers, Version::HTTP_11).is_ok());
+        assert!(check(&headers, Version::HTTP_10, &DoubleFraming::default()).is_err());
+        assert!(check(&headers, Version::HTTP_2, &DoubleFraming::default()).is_err());
+        assert!(check(&headers, Version::HTTP_11, &DoubleFraming::default()).is_ok());
     }
 }

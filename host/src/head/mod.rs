@@ -5,6 +5,7 @@ mod cookies;
 pub mod fields;
 mod forwarded;
 mod framing;
+pub mod framing_watch;
 mod host;
 mod target;
 mod via;
@@ -65,7 +66,7 @@ pub fn admit<B>(
 ) -> Result<(RequestHead, Origin, B), GatewayError> {
     let (mut parts, body) = request.into_parts();
     let mut headers = parts.headers;
-    framing::check(&headers, parts.version)?;
+    framing::check(&headers, parts.version, &client.double_framing)?;
     let target = target::origin_form(&parts.method, &parts.uri, &rules.paths)?;
     host::settle(&mut headers, &parts.uri, parts.version)?;
     cookies::join(&mut headers, parts.version)?;

@@ -15,6 +15,7 @@ use super::connection::{ConnectionError, Served};
 use super::drain::Stage;
 use super::idle_io::IdleIo;
 use crate::gateway;
+use crate::head::framing_watch::FramingWatch;
 
 /// Bytes of one read, where a head may not be larger.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -41,6 +42,7 @@ where
         timeouts.write_idle,
         metrics.clone(),
     );
+    let io = FramingWatch::new(io, client.double_framing.clone());
     let is_closing = drain.is_closing();
     let service = service_fn(move |request| {
         let (worker, client, is_closing) = (worker.clone(), client.clone(), is_closing.clone());

@@ -1,0 +1,4 @@
+//! As in the gateway.
+
+#[path = "../../host/src/head/fields.rs"]
+pub mod fields;

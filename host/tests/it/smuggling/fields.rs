@@ -1,0 +1,43 @@
+//! The fields and forms of target that say whom a request is for.
+
+use super::Case;
+use super::Expect::{Closed, Forwarded, Refused};
+
+pub(crate) const CASES: &[Case] = &[
+    ("no Host", b"GET /x HTTP/1.1\r\n\r\n", &[Refused(400)]),
+    ("two Hosts", b"GET /x HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", &[Refused(400)]),
+    ("two equal Hosts", b"GET /x HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n", &[Refused(400)]),
+    ("two Hosts with an absolute target", b"GET http://a/x HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", &[Refused(400)]),
+    ("an empty Host", b"GET /x HTTP/1.1\r\nhost:\r\n\r\n", &[Refused(400)]),
+    ("a Host with user information", b"GET /x HTTP/1.1\r\nhost: a@b\r\n\r\n", &[Refused(400)]),
+    ("a Host with a path", b"GET /x HTTP/1.1\r\nhost: a/b\r\n\r\n", &[Refused(400)]),
+    ("a Host with a space", b"GET /x HTTP/1.1\r\nhost: a b\r\n\r\n", &[Refused(400)]),
+    ("a Host with a port that is no number", b"GET /x HTTP/1.1\r\nhost: a:b\r\n\r\n", &[Refused(400)]),
+    ("a Host with a port that is too large", b"GET /x HTTP/1.1\r\nhost: a:65536\r\n\r\n", &[Refused(400)]),
+    ("a Host with a query", b"GET /x HTTP/1.1\r\nhost: a?b\r\n\r\n", &[Refused(400)]),
+    ("a Host with a fragment", b"GET /x HTTP/1.1\r\nhost: a#b\r\n\r\n", &[Refused(400)]),
+    ("a Host with a backslash", b"GET /x HTTP/1.1\r\nhost: a\\b\r\n\r\n", &[Refused(400)]),
+    ("a Host with a byte beyond ASCII", b"GET /x HTTP/1.1\r\nhost: \xe9\r\n\r\n", &[Refused(400)]),
+    ("a Host named by Connection stays", b"GET /x HTTP/1.1\r\nhost: a\r\nconnection: host\r\n\r\n", &[Forwarded("GET", "/x", "")]),
+    ("a Host that is an IPv6 address with a port", b"GET /x HTTP/1.1\r\nhost: [::1]:80\r\n\r\n", &[Forwarded("GET", "/x", "")]),
+    ("an absolute target", b"GET http://a/x HTTP/1.1\r\nhost: a\r\n\r\n", &[Forwarded("GET", "/x", "")]),
+    ("an absolute target whose authority is not the Host", b"GET http://b/x HTTP/1.1\r\nhost: a\r\n\r\n", &[Forwarded("GET", "/x", "")]),
+    ("an absolute target without a Host", b"GET http://a/x HTTP/1.1\r\n\r\n", &[Refused(400)]),
+    ("an absolute target with user information", b"GET http://u:p@a/x HTTP/1.1\r\nhost: a\r\n\r\n", &[Refused(400)]),
+    ("an absolute target of another scheme", b"GET ftp://a/x HTTP/1.1\r\nhost: a\r\n\r\n", &[Refused(400)]),
+    ("an absolute target without a path", b"GET http://a HTTP/1.1\r\nhost: a\r\n\r\n", &[Forwarded("GET", "/", "")]),
+    ("an absolute target with a query alone", b"GET http://a?q HTTP/1.1\r\nhost: a\r\n\r\n", &[Forwarded("GET", "/?q", "")]),
+    ("an absolute target that climbs", b"GET http://a/../x HTTP/1.1\r\nhost: a\r\n\r\n", &[Refused(400)]),
+    ("an absolute target without an authority", b"GET http:///x HTTP/1.1\r\nhost: a\r\n\r\n", &[Closed(400)]),
+    ("an authority as the target", b"GET a:80 HTTP/1.1\r\nhost: a\r\n\r\n", &[Refused(400)]),
+    ("CONNECT", b"CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n", &[Refused(400)]),
+    ("CONNECT to a path", b"CONNECT /x HTTP/1.1\r\nhost: a\r\n\r\n", &[Refused(400)]),
+    ("OPTIONS of the server", b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", &[Refused(400)]),
+    ("an asterisk for a GET", b"GET * HTTP/1.1\r\nhost: a\r\n\r\n", &[Refused(400)]),
+    ("a relative target", b"GET x HTTP/1.1\r\nhost: a\r\n\r\n", &[Refused(400)]),
+    ("Connection that names what the gateway says", b"GET /x HTTP/1.1\r\nhost: a\r\nconnection: x-forwarded-for, x-request-id, via\r\n\r\n", &[Forwarded("GET", "/x", "")]),
+    ("Connection that names the length", b"POST /x HTTP/1.1\r\nhost: a\r\nconnection: content-length\r\ncontent-length: 5\r\n\r\nhello", &[Forwarded("POST", "/x", "hello")]),
+    ("Keep-Alive, TE, Trailer and Proxy-Connection", b"GET /x HTTP/1.1\r\nhost: a\r\nkeep-alive: 1\r\nte: trailers\r\ntrailer: x\r\nproxy-connection: close\r\n\r\n", &[Forwarded("GET", "/x", "")]),
+    ("X-Forwarded-For twice and once with underscores", b"GET /x HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 1\r\nx-forwarded-for: 2\r\nx_forwarded_for: 3\r\n\r\n", &[Forwarded("GET", "/x", "")]),
+    ("a request that closes the connection", b"GET /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n", &[Forwarded("GET", "/x", "")]),
+];
