@@ -4,6 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use mock_service::MockService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -128,5 +133,60 @@ async fn a_kept_connection_is_told_to_close_with_its_next_answer() {
     // Each answer before the drain leaves the connection as it is.
     while within(exchange(&mut stream)).await.unwrap() {}
     assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+/// The same over HTTP/2, with several streams at a time. A request that was not sent because of GOAWAY
+/// has not been heard.
+async fn multiplexing_client(address: SocketAddr, served: Arc<AtomicUsize>) -> Result<(), String> {
+    while let Ok(stream) = TcpStream::connect(address).await {
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(|error| format!("handshake: {error}"))?;
+        tokio::spawn(connection);
+        let streams: Vec<_> = (0..4)
+            .map(|_| tokio::spawn(stream_of_requests(sender.clone(), served.clone())))
+            .collect();
+        for stream in streams {
+            stream.await.unwrap()?;
+        }
+    }
+    Ok(())
+}
+
+async fn stream_of_requests(
+    mut sender: http2::SendRequest<Empty<Bytes>>,
+    served: Arc<AtomicUsize>,
+) -> Result<(), String> {
+    while sender.ready().await.is_ok() {
+        let request = Request::get("http://a/x").body(Empty::new()).unwrap();
+        match sender.try_send_request(request).await {
+            Ok(answer) => {
+                assert_eq!(answer.status(), 200);
+                let body = answer.into_body().collect().await;
+                body.map_err(|error| format!("reading: {error}"))?;
+                served.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) if error.message().is_some() => break,
+            Err(error) => return Err(format!("sending: {:?}", error.into_error())),
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn sigterm_under_load_fails_no_request_over_http2() {
+    let upstream = MockService::start().await;
+    let mut gateway = Portcullis::start(&config(&upstream.url(), "")).await;
+    let served = Arc::<AtomicUsize>::default();
+    let start = |_| tokio::spawn(multiplexing_client(gateway.address, served.clone()));
+    let clients: Vec<JoinHandle<_>> = (0..4).map(start).collect();
+    eventually("requests are served", async || {
+        served.load(Ordering::Relaxed) > 100
+    })
+    .await;
+    gateway.signal("TERM");
+    for client in clients {
+        assert_eq!(within(client).await.unwrap(), Ok(()));
+    }
     assert_eq!(gateway.ended().await.code(), Some(0));
 }
