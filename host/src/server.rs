@@ -220,9 +220,8 @@ impl Running {
 async fn settle(snapshot: &Snapshot, foundations: &Foundations) {
     foundations.kv.settle(&snapshot.kv_quotas);
     foundations.access_logs.settle(snapshot.access_log.as_ref());
-    let upstreams = snapshot.upstreams.iter();
-    let upstreams = upstreams.map(|upstream| upstream.live.clone());
-    foundations.upstreams.settle(upstreams, &snapshot.dns).await;
+    let (upstreams, dns) = (&snapshot.upstreams, &snapshot.dns);
+    foundations.upstreams.settle(upstreams, dns).await;
 }
 
 fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, StartError> {

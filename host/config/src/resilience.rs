@@ -101,8 +101,8 @@ impl SuccessRate {
 /// answered 503 at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Circuit {
-    /// Connections in use: 1 to 1,000,000, default 4,096. As with nginx's `max_conns`, unused ones that
-    /// are kept do not count.
+    /// HTTP/1.1 connections in use: 1 to 1,000,000, default 4,096. As with nginx's `max_conns`, unused ones
+    /// that are kept do not count. Over HTTP/2, where requests share connections, only `max_requests` counts.
     pub max_connections: u32,
     /// Requests that wait for a connection because `max_connections` are in use: 0 to 1,000,000, default
     /// 1,024.

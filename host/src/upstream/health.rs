@@ -10,9 +10,9 @@ use std::time::Duration;
 use portcullis_config::HealthCheck;
 use tokio::task::AbortHandle;
 
-use super::endpoint_set::Member;
+use super::connection::Transport;
 use super::endpoint_state::EndpointState;
-use super::health_probe;
+use super::health_probe::Questioned;
 use super::health_streak::HealthStreak;
 use super::live_upstream::LiveUpstream;
 use super::moment::Moment;
@@ -22,8 +22,8 @@ use super::moment::Moment;
 const JITTER: f64 = 0.1;
 
 /// Asks for ever, and follows the endpoints as they come and go.
-pub async fn watch(live: Arc<LiveUpstream>, check: HealthCheck) {
-    let check = Arc::new(check);
+pub async fn watch(live: Arc<LiveUpstream>, check: HealthCheck, transport: Transport) {
+    let (check, transport) = (Arc::new(check), Arc::new(transport));
     let mut changes = live.changes();
     let mut asked: HashMap<Arc<str>, Asking> = HashMap::new();
     loop {
@@ -32,12 +32,10 @@ pub async fn watch(live: Arc<LiveUpstream>, check: HealthCheck) {
         asked.retain(|name, _| set.find(name).is_some());
         for member in &set.members {
             asked.entry(member.state.name.clone()).or_insert_with(|| {
-                let authority = check.host.clone();
-                let authority = authority.unwrap_or_else(|| authority_of(member));
                 let target = Target {
                     upstream: live.name.clone(),
                     state: member.state.clone(),
-                    authority,
+                    questioned: Questioned::new(member, &check, transport.clone()),
                 };
                 Asking(tokio::spawn(ask(target, check.clone())).abort_handle())
             });
@@ -47,10 +45,6 @@ pub async fn watch(live: Arc<LiveUpstream>, check: HealthCheck) {
             return;
         }
     }
-}
-
-fn authority_of(member: &Member) -> String {
-    member.endpoint.authority()
 }
 
 /// A task that asks one endpoint; ends when dropped.
@@ -65,7 +59,7 @@ impl Drop for Asking {
 struct Target {
     upstream: Arc<str>,
     state: Arc<EndpointState>,
-    authority: String,
+    questioned: Questioned,
 }
 
 async fn ask(target: Target, check: Arc<HealthCheck>) {
@@ -73,7 +67,7 @@ async fn ask(target: Target, check: Arc<HealthCheck>) {
     // The first question comes at any time within the interval.
     tokio::time::sleep(check.interval.mul_f64(rand::random())).await;
     loop {
-        let probe = health_probe::probe(&check.probe, &target.state.addresses, &target.authority);
+        let probe = target.questioned.probe(&check.probe);
         let answer = match tokio::time::timeout(check.timeout, probe).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {:?}", check.timeout)),

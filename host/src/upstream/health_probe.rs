@@ -1,19 +1,24 @@
 //! One question of a health check, over a connection of its own.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use http::header::{CONTENT_TYPE, HOST, TE, USER_AGENT};
-use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Empty, Full, Limited};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use portcullis_config::Probe;
-use tokio::net::TcpStream;
+use portcullis_config::{HealthCheck, Probe, Protocol};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connection::{Transport, Wire};
+use super::endpoint_set::Member;
+use super::endpoint_state::EndpointState;
 
 const AGENT: &str = concat!("portcullis/", env!("CARGO_PKG_VERSION"), " health-check");
+/// <https://github.com/grpc/grpc/blob/master/doc/health-checking.md>
 const GRPC_PATH: &str = "/grpc.health.v1.Health/Check";
 /// `grpc.health.v1.HealthCheckResponse` is two bytes long; more is something else.
 const MAX_GRPC_ANSWER: usize = 1 << 10;
@@ -21,72 +26,124 @@ const MAX_GRPC_ANSWER: usize = 1 << 10;
 /// What is wrong, for the log.
 type Reason = String;
 
-/// Asks the endpoint at these addresses. Has no time limit of its own.
-pub async fn probe(probe: &Probe, addresses: &[SocketAddr], authority: &str) -> Result<(), Reason> {
-    let stream = connect(addresses).await?;
-    match probe {
-        Probe::Tcp => Ok(()),
-        Probe::Http { path, expect } => ask_http(stream, authority, path, expect).await,
-        Probe::Grpc { service } => ask_grpc(stream, authority, service).await,
-    }
+/// Whom a health check asks, and how.
+pub struct Questioned {
+    state: Arc<EndpointState>,
+    /// Who should be there.
+    host: String,
+    /// The `Host` or `:authority` of the question.
+    authority: String,
+    transport: Arc<Transport>,
 }
 
-async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Reason> {
-    let mut reason = "no address".to_owned();
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => reason = format!("connect: {error}"),
+impl Questioned {
+    /// That endpoint, spoken to as requests are.
+    pub fn new(member: &Member, check: &HealthCheck, transport: Arc<Transport>) -> Self {
+        let own = || member.endpoint.authority();
+        Self {
+            state: member.state.clone(),
+            host: member.endpoint.host.clone(),
+            authority: check.host.clone().unwrap_or_else(own),
+            transport,
         }
     }
-    Err(reason)
-}
 
-async fn ask_http(
-    stream: TcpStream,
-    authority: &str,
-    path: &str,
-    expect: &[RangeInclusive<u16>],
-) -> Result<(), Reason> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
-    let request = Request::get(path)
-        .header(HOST, authority)
-        .header(USER_AGENT, AGENT)
-        .body(Empty::<Bytes>::new())
-        .map_err(text)?;
-    // The connection is driven here and dropped at the end, so that nothing is left to care for.
-    let answer = tokio::select! {
-        biased;
-        answer = sender.send_request(request) => answer.map_err(text)?,
-        ended = connection => return Err(ended.map_or_else(text, |()| "closed without an answer".to_owned())),
-    };
-    let status = answer.status().as_u16();
-    if expect.iter().any(|range| range.contains(&status)) {
-        Ok(())
-    } else {
-        Err(format!("status {status}"))
+    /// Asks once; `Err` says what is wrong. Has no time limit of its own.
+    pub async fn probe(&self, probe: &Probe) -> Result<(), Reason> {
+        let wire = self.transport.dial(&self.host, &self.state.addresses).await;
+        match wire.map_err(text)? {
+            Wire::Plain(stream) => self.ask(stream, probe).await,
+            Wire::Tls(stream) => self.ask(*stream, probe).await,
+        }
+    }
+
+    async fn ask<S>(&self, stream: S, probe: &Probe) -> Result<(), Reason>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match (probe, self.transport.protocol) {
+            (Probe::Tcp, _) => Ok(()),
+            (Probe::Http { path, expect }, Protocol::Http1) => {
+                let request = Request::get(path).header(HOST, &self.authority);
+                let request = request.header(USER_AGENT, AGENT).body(Full::default());
+                let status = over_http1(stream, request.map_err(text)?).await?;
+                expected(status, expect)
+            }
+            (Probe::Http { path, expect }, Protocol::Http2) => {
+                let request = self.http2_request(Method::GET, path);
+                let request = request.body(Full::default()).map_err(text)?;
+                let status = async |answer: Response<Incoming>| expected(answer.status(), expect);
+                over_http2(stream, request, status).await
+            }
+            (Probe::Grpc { service }, _) => {
+                let request = self
+                    .http2_request(Method::POST, GRPC_PATH)
+                    .header(CONTENT_TYPE, "application/grpc")
+                    .header(TE, "trailers")
+                    .body(Full::new(grpc_question(service)))
+                    .map_err(text)?;
+                over_http2(stream, request, grpc_answer).await
+            }
+        }
+    }
+
+    fn http2_request(&self, method: Method, path: &str) -> http::request::Builder {
+        let (scheme, authority) = (self.transport.scheme(), &self.authority);
+        let request = Request::builder().method(method);
+        request
+            .uri(format!("{scheme}://{authority}{path}"))
+            .header(USER_AGENT, AGENT)
     }
 }
 
-/// <https://github.com/grpc/grpc/blob/master/doc/health-checking.md>
-async fn ask_grpc(stream: TcpStream, authority: &str, service: &str) -> Result<(), Reason> {
+async fn over_http1<S>(stream: S, request: Request<Full<Bytes>>) -> Result<StatusCode, Reason>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
+    let answer = async { sender.send_request(request).await.map_err(text) };
+    drive(connection, answer)
+        .await
+        .map(|answer| answer.status())
+}
+
+async fn over_http2<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    judge: impl AsyncFnOnce(Response<Incoming>) -> Result<(), Reason>,
+) -> Result<(), Reason>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .map_err(text)?;
-    let request = Request::post(format!("http://{authority}{GRPC_PATH}"))
-        .header(CONTENT_TYPE, "application/grpc")
-        .header(TE, "trailers")
-        .header(USER_AGENT, AGENT)
-        .body(Full::new(grpc_question(service)))
-        .map_err(text)?;
-    let exchange = async {
+    let judged = async {
         let answer = sender.send_request(request).await.map_err(text)?;
-        grpc_answer(answer).await
+        judge(answer).await
     };
+    drive(connection, judged).await
+}
+
+/// What comes over the connection while that lives. It is dropped at the end, so that nothing is left
+/// to care for.
+async fn drive<T>(
+    connection: impl Future<Output = hyper::Result<()>>,
+    exchange: impl Future<Output = Result<T, Reason>>,
+) -> Result<T, Reason> {
     tokio::select! {
         biased;
         answer = exchange => answer,
         ended = connection => Err(ended.map_or_else(text, |()| "closed without an answer".to_owned())),
+    }
+}
+
+fn expected(status: StatusCode, expect: &[RangeInclusive<u16>]) -> Result<(), Reason> {
+    let status = status.as_u16();
+    if expect.iter().any(|range| range.contains(&status)) {
+        Ok(())
+    } else {
+        Err(format!("status {status}"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use portcullis_config::Circuit as Limits;
+use portcullis_config::{Circuit as Limits, Protocol};
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::AttemptError;
@@ -39,7 +39,8 @@ impl From<PermitError> for AttemptError {
 }
 
 impl Permit {
-    /// For one request to that endpoint; waits for a connection to be allowed until `deadline`.
+    /// For one request to that endpoint. Over HTTP/1.1, where it takes a connection for itself, waits
+    /// until `deadline` for that to be allowed.
     pub async fn take(
         pool: &Rc<EndpointPool>,
         limits: &Limits,
@@ -52,6 +53,10 @@ impl Permit {
             pool: pool.clone(),
             has_connection: false,
         };
+        if pool.protocol() == Protocol::Http2 {
+            // Requests share its few connections.
+            return Ok(permit);
+        }
         if !circuit.try_connect(limits) {
             match timeout_at(deadline, circuit.connect(limits)).await {
                 Ok(connected) => connected?,

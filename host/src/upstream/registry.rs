@@ -9,6 +9,7 @@ use portcullis_config::{Dns, Upstream as UpstreamConfig};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::Upstream;
 use super::dns::Resolver;
 use super::live_upstream::LiveUpstream;
 use super::moment::Moment;
@@ -32,6 +33,8 @@ struct Registered {
 
 struct Kept {
     live: Arc<LiveUpstream>,
+    /// Of the transport that its health checks use.
+    transport: String,
     /// Lookups and health checks; they end with it.
     _tasks: JoinSet<()>,
 }
@@ -54,7 +57,7 @@ impl UpstreamRegistry {
 
     /// The config of these upstreams is about to serve. Returns when their names have been looked up
     /// once, or that takes too long. Runs in a tokio runtime, which cares for them from now on.
-    pub async fn settle(&self, upstreams: impl Iterator<Item = Arc<LiveUpstream>>, dns: &Dns) {
+    pub async fn settle(&self, upstreams: &[Upstream], dns: &Dns) {
         let (first, mut pending) = mpsc::channel(1);
         self.replace(upstreams, dns, &first);
         drop(first);
@@ -67,34 +70,26 @@ impl UpstreamRegistry {
         }
     }
 
-    fn replace(
-        &self,
-        upstreams: impl Iterator<Item = Arc<LiveUpstream>>,
-        dns: &Dns,
-        first: &mpsc::Sender<()>,
-    ) {
+    fn replace(&self, upstreams: &[Upstream], dns: &Dns, first: &mpsc::Sender<()>) {
         let mut registered = self.lock();
         let same_dns = registered.dns == *dns;
         let mut before = std::mem::take(&mut registered.upstreams);
         registered.dns = dns.clone();
         let mut resolver = None;
         registered.upstreams = upstreams
-            .map(|live| {
-                let kept = before.remove(&*live.name);
-                let same = kept.filter(|kept| same_dns && Arc::ptr_eq(&kept.live, &live));
-                let kept = same.unwrap_or_else(|| {
-                    live.begin();
-                    let mut tasks = JoinSet::new();
-                    resolve(&live, &mut resolver, dns, first, &mut tasks);
-                    if let Some(check) = &live.config.health_check {
-                        tasks.spawn(health::watch(live.clone(), check.clone()));
-                    }
-                    Kept {
-                        live,
-                        _tasks: tasks,
-                    }
+            .iter()
+            .map(|upstream| {
+                let transport = upstream.transport.identity();
+                let same = before.remove(&*upstream.name).filter(|kept| {
+                    let same_upstream = Arc::ptr_eq(&kept.live, &upstream.live);
+                    same_dns && same_upstream && kept.transport == transport
                 });
-                (kept.live.name.to_string(), kept)
+                let kept = same.unwrap_or_else(|| Kept {
+                    live: upstream.live.clone(),
+                    transport,
+                    _tasks: care(upstream, &mut resolver, dns, first),
+                });
+                (upstream.name.to_string(), kept)
             })
             .collect();
     }
@@ -126,6 +121,24 @@ impl UpstreamRegistry {
     fn lock(&self) -> MutexGuard<'_, Registered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Starts what cares for an upstream that begins to serve.
+fn care(
+    upstream: &Upstream,
+    resolver: &mut Option<Resolver>,
+    dns: &Dns,
+    first: &mpsc::Sender<()>,
+) -> JoinSet<()> {
+    let live = &upstream.live;
+    live.begin();
+    let mut tasks = JoinSet::new();
+    resolve(live, resolver, dns, first, &mut tasks);
+    if let Some(check) = &live.config.health_check {
+        let transport = upstream.transport.clone();
+        tasks.spawn(health::watch(live.clone(), check.clone(), transport));
+    }
+    tasks
 }
 
 /// Starts a task for each name. `resolver` is made when the first one needs it.

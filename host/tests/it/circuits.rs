@@ -6,6 +6,7 @@ use http::Method;
 use mock_service::{MockService, Step};
 use tokio::task::JoinHandle;
 
+use crate::support::http2::H2Upstream;
 use crate::support::{Answer, TestGateway, eventually, metric};
 
 async fn gateway_to(service: &MockService, workers: usize, keys: &str) -> TestGateway {
@@ -81,6 +82,22 @@ async fn a_request_waits_for_a_connection_unless_too_many_do() {
         // An unused connection does not count.
         assert_eq!(gateway.get("/y").await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn over_http2_only_requests_are_counted() {
+    let service = H2Upstream::start().await;
+    let gateway = TestGateway::start(&format!(
+        "upstreams: {{ u: {{ endpoints: ['{}'], protocol: http2, circuit: {{ max_connections: 1, max_pending: 0, max_requests: 2 }} }} }}\n\
+         routes: [{{ name: r, upstream: u }}]\n",
+        service.url()
+    ))
+    .await;
+    let in_flight = [hanging(&gateway).await, hanging(&gateway).await];
+    let mut connection = service.accept().await;
+    let _held = [connection.request().await, connection.request().await];
+    assert_open(&gateway.get("/x").await);
+    in_flight.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use mock_service::{MockService, Step};
 use tokio::net::TcpListener;
 
+use crate::support::http2::H2Upstream;
 use crate::support::raw::RefusingAddress;
 use crate::support::{TestGateway, eventually, metric};
 
@@ -139,6 +140,27 @@ async fn a_grpc_service_says_itself_how_it_is() {
     wait_for_health(&gateway, grpc, false).await;
     status.store(1, Ordering::Relaxed);
     wait_for_health(&gateway, grpc, true).await;
+}
+
+#[tokio::test]
+async fn a_service_of_http2_is_asked_over_http2() {
+    let service = H2Upstream::start().await;
+    let config = config(
+        &[service.url()],
+        1,
+        "path: /ready, timeout: 30s, interval: 100ms, unhealthy_after: 1, healthy_after: 1",
+        "protocol: http2",
+    );
+    let gateway = TestGateway::start(&config).await;
+    let address = service.url().trim_start_matches("http://").parse().unwrap();
+    for status in [503, 200] {
+        let exchange = service.accept().await.request().await;
+        let (request, mut respond) = (exchange.request, exchange.respond);
+        assert_eq!(request.uri().path(), "/ready");
+        let answer = http::Response::builder().status(status).body(()).unwrap();
+        respond.send_response(answer, true).unwrap();
+        wait_for_health(&gateway, address, status == 200).await;
+    }
 }
 
 /// A gRPC health service that answers with that status, if it is asked for `shop.Orders`.

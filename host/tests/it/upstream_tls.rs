@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::support::http2::H2Connection;
-use crate::support::{TestGateway, within};
+use crate::support::{TestGateway, eventually, within};
 
 /// An authority whose files a config can name.
 struct Authority {
@@ -260,4 +260,27 @@ routes: [{{ name: all, upstream: s }}]"
         .await;
         assert!(refusal.contains(expected), "{keys}: {refusal}");
     }
+}
+
+#[tokio::test]
+async fn a_health_check_is_made_over_tls() {
+    let authority = Authority::new();
+    let service = TlsUpstream::start(&authority, "localhost", &[b"http/1.1"], false).await;
+    let ca = authority.path("ca.pem");
+    let check = "timeout: 30s, interval: 100ms, unhealthy_after: 1, healthy_after: 1";
+    let keys = format!("tls: {{ ca: '{ca}' }}, health_check: {{ {check}, expect: [404] }}");
+    let gateway = TestGateway::start(&config(&service, &keys)).await;
+    let is_healthy = || gateway.upstreams()[0].endpoints[0].healthy;
+    // The service answers 200, which is not expected, and then what is.
+    service.serve().await;
+    eventually("it is unhealthy", async || !is_healthy()).await;
+    let mut stream = BufReader::new(service.accept().await.unwrap());
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        within(stream.read_line(&mut head)).await.unwrap();
+    }
+    assert!(head.starts_with("GET / HTTP/1.1"), "{head}");
+    let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+    within(stream.write_all(answer)).await.unwrap();
+    eventually("it is healthy", async || is_healthy()).await;
 }

@@ -128,7 +128,7 @@ pub(crate) struct SuccessRateFile {
 #[serde(default)]
 #[schemars(deny_unknown_fields, rename = "Circuit")]
 pub(crate) struct CircuitFile {
-    /// Connections in use.
+    /// HTTP/1.1 connections in use; over HTTP/2 only max_requests counts.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_connections: Part<u32>,
     /// Requests that wait for a connection because all are in use.

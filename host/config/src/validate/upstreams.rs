@@ -12,7 +12,7 @@ use crate::part::Part;
 use crate::path::join_key;
 use crate::resilience::Probe;
 use crate::units::DurationText;
-use crate::upstream::{Timeouts, Upstream};
+use crate::upstream::{Protocol, Timeouts, Upstream};
 
 /// `base` is what relative paths of files start from.
 pub(super) fn upstream(
@@ -55,9 +55,10 @@ pub(super) fn upstream(
         file.max_idle_connections,
     );
     if let (Some(Some(_)), Some(Some(check))) = (&tls, &health_check)
-        && check.probe != Probe::Tcp
+        && matches!(check.probe, Probe::Grpc { .. })
+        && protocol == Some(Protocol::Http1)
     {
-        let message = "https:// endpoints can only be checked with type: tcp so far";
+        let message = "gRPC over https:// needs protocol: http2";
         checks.add(join_key(&at("health_check"), "type"), message);
     }
     Some(Upstream {

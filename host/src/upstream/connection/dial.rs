@@ -10,7 +10,7 @@ use super::tls::Tls;
 use crate::policy::verdict::Failure;
 
 /// A stream of bytes to an endpoint.
-pub(super) enum Wire {
+pub(in crate::upstream) enum Wire {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

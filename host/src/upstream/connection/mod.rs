@@ -10,12 +10,13 @@ pub mod h1;
 pub mod h2;
 pub mod tls;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_config::{Endpoint, Protocol};
 
-use self::dial::Wire;
+pub(super) use self::dial::Wire;
 use self::h1::{H1Pool, Sender};
 use self::h2::{H2Pool, StreamLease};
 use self::tls::Tls;
@@ -33,6 +34,23 @@ pub struct Transport {
 }
 
 impl Transport {
+    /// A stream of bytes to `host` at the first of the addresses that takes it, beside any pool.
+    pub(super) async fn dial(
+        &self,
+        host: &str,
+        addresses: &[SocketAddr],
+    ) -> Result<Wire, ConnectError> {
+        dial::dial(host, addresses, self.tls.as_ref()).await
+    }
+
+    /// `https` over TLS, else `http`.
+    pub fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+
     /// Equal for transports whose connections can stand for each other.
     pub fn identity(&self) -> String {
         let tls = self.tls.as_ref().map_or("plain", Tls::identity);
@@ -94,10 +112,7 @@ impl EndpointPool {
 
     /// `https` over TLS, else `http`.
     pub fn scheme(&self) -> &'static str {
-        match self.transport.tls {
-            Some(_) => "https",
-            None => "http",
-        }
+        self.transport.scheme()
     }
 
     /// The HTTP/1.1 connection that was used last and is ready for a request.
