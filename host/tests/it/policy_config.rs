@@ -10,7 +10,9 @@ pub(crate) fn config(
     policies: &[String],
     routes: &[(&str, Vec<String>)],
 ) -> String {
-    let mut text = format!("\nupstreams: {{ api: {{ endpoints: [{upstream}] }} }}\npolicies:\n");
+    let mut text = format!(
+        "\nupstreams: {{ api: {{ endpoints: [{upstream}], timeouts: {{ connect: 10s }} }} }}\npolicies:\n"
+    );
     for policy in policies {
         writeln!(text, "  {policy}").unwrap();
     }
