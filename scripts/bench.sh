@@ -25,6 +25,7 @@ cleanup() {
 trap cleanup EXIT
 
 body=$(head -c 1024 /dev/zero | tr '\0' x)
+chmod a+x "$work"
 mkdir "$work/www"
 head -c 1048576 /dev/zero | tr '\0' x >"$work/www/1MiB"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
@@ -45,7 +46,7 @@ nginx_config upstream "server { listen 127.0.0.1:$upstream_port reuseport; root 
 # Buffers that hold an answer, so that nginx writes no temporary files.
 nginx_config proxy "upstream u { server 127.0.0.1:$upstream_port; keepalive 600; keepalive_requests 1000000000; }
   server { listen 127.0.0.1:$nginx_port; listen 127.0.0.1:$nginx_h2c http2; listen 127.0.0.1:$nginx_tls ssl http2;
-    ssl_certificate $work/cert.pem; ssl_certificate_key $work/key.pem; ssl_protocols TLSv1.3; http2_max_requests 1000000000;
+    ssl_certificate $work/cert.pem; ssl_certificate_key $work/key.pem; ssl_protocols TLSv1.3;
     proxy_max_temp_file_size 0; location / {
     proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header Host \$host;
     proxy_set_header X-Forwarded-For \$remote_addr; proxy_set_header X-Forwarded-Proto \$scheme;
