@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::raw::{RawConnection, RawUpstream, RefusingAddress};
-use crate::support::{Answer, TestGateway};
+use crate::support::{Answer, TestGateway, freed_within_a_second};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -146,7 +146,7 @@ async fn a_client_that_leaves_before_the_answer_frees_the_upstreams_connection()
     client.send("GET /hang HTTP/1.1\r\nhost: a\r\n\r\n").await;
     upstream.wait_for_requests(1).await;
     drop(client);
-    upstream.wait_for_open_connections(0).await;
+    freed_within_a_second(&upstream).await;
     let labels = [
         ("http_response_status_code", "499"),
         ("portcullis_route", "r"),
@@ -167,7 +167,7 @@ async fn a_client_that_leaves_in_the_middle_of_the_answer_frees_the_upstreams_co
     client.head().await;
     client.chunk().await;
     drop(client);
-    upstream.wait_for_open_connections(0).await;
+    freed_within_a_second(&upstream).await;
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_client_that_leaves_in_the_middle_of_its_body_frees_the_upstreams_conn
         .await;
     upstream.wait_for_requests(1).await;
     drop(client);
-    upstream.wait_for_open_connections(0).await;
+    freed_within_a_second(&upstream).await;
     assert_eq!(gateway.get("/after").await.status, 200);
 }
 

@@ -8,7 +8,7 @@ use mock_service::{MockService, Step};
 use tokio::net::TcpStream;
 
 use crate::support::raw::{RawConnection, RawUpstream};
-use crate::support::{TestGateway, within};
+use crate::support::{TestGateway, freed_within_a_second, within};
 
 /// A gateway with one route to `url`.
 async fn gateway_to(url: &str) -> TestGateway {
@@ -168,8 +168,32 @@ async fn a_reset_stream_frees_the_upstreams_connection() {
         .unwrap();
     upstream.wait_for_requests(1).await;
     stream.send_reset(Reason::CANCEL);
-    upstream.wait_for_open_connections(0).await;
+    freed_within_a_second(&upstream).await;
     drop(response);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_or_cut_amid_its_body_frees_the_upstreams_connection() {
+    for resets in [true, false] {
+        let upstream = MockService::start().await;
+        let gateway = gateway_to(&upstream.url()).await;
+        let stream = TcpStream::connect(gateway.address).await.unwrap();
+        let (client, connection) = within(h2::client::handshake(stream)).await.unwrap();
+        let driver = tokio::spawn(connection);
+        let mut ready = client.ready().await.unwrap();
+        let streamed = "http://a/stream/100000?interval_ms=5";
+        let (response, mut stream) = ready
+            .send_request(request(Method::GET, streamed), true)
+            .unwrap();
+        let mut body = within(response).await.unwrap().into_body();
+        within(body.data()).await.unwrap().unwrap();
+        if resets {
+            stream.send_reset(Reason::CANCEL);
+        } else {
+            driver.abort();
+        }
+        freed_within_a_second(&upstream).await;
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use mock_service::MockService;
 use portcullis::server::{self, Running};
 use portcullis::upstream::status::UpstreamStatus;
 use portcullis::wasm::engine::Engines;
@@ -42,6 +43,15 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
         assert!(start.elapsed() < PATIENCE, "still not so: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Returns when the gateway has closed all connections to `upstream`; panics if that takes a second from now,
+/// where a client has just gone.
+pub(crate) async fn freed_within_a_second(upstream: &MockService) {
+    let left = Instant::now();
+    upstream.wait_for_open_connections(0).await;
+    let took = left.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 /// Sends a signal such as `TERM` to a process that the test has started.

@@ -113,3 +113,21 @@ async fn a_failed_grpc_call_is_told_in_grpcs_words() {
     assert_eq!(answer.header("grpc-message"), "upstream-connect-refused");
     assert_eq!(answer.body.len(), 0);
 }
+
+#[tokio::test]
+async fn a_grpc_call_that_no_route_takes_is_unimplemented() {
+    let gateway = TestGateway::start(
+        "upstreams: { s: { endpoints: ['http://127.0.0.1:1'] } }
+routes: [{ name: other, match: { path_prefix: /other }, upstream: s }]",
+    )
+    .await;
+    let call = [("content-type", "application/grpc+proto")];
+    let answer = gateway.get_with("/pkg.Service/Call", &call).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("grpc-status"), "12");
+    assert_eq!(answer.header("grpc-message"), "no-route");
+    assert_eq!(answer.body.len(), 0);
+    let answer = gateway.get("/pkg.Service/Call").await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.json()["code"], "no-route");
+}

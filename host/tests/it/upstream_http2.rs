@@ -1,5 +1,7 @@
 //! HTTP/2 to upstreams: streams and connections, refusals, resets, trailers, both directions at once.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use mock_service::{MockService, Step};
@@ -216,8 +218,10 @@ async fn a_client_that_leaves_frees_its_stream_and_the_connection_serves_on() {
     let mut connection = upstream.accept().await;
     let mut waiting = connection.request().await;
     drop(client);
+    let left = Instant::now();
     let reason = within(std::future::poll_fn(|cx| waiting.respond.poll_reset(cx))).await;
     assert_eq!(reason.unwrap(), h2::Reason::CANCEL);
+    assert!(left.elapsed() < Duration::from_secs(1));
 
     let mut client = RawConnection::connect(gateway.address).await;
     client.send("GET /body HTTP/1.1\r\nhost: a\r\n\r\n").await;
@@ -231,8 +235,10 @@ async fn a_client_that_leaves_frees_its_stream_and_the_connection_serves_on() {
         .unwrap();
     client.head().await;
     drop(client);
+    let left = Instant::now();
     let reason = within(std::future::poll_fn(|cx| stream.poll_reset(cx))).await;
     assert_eq!(reason.unwrap(), h2::Reason::CANCEL);
+    assert!(left.elapsed() < Duration::from_secs(1));
 
     let serve = async { connection.request().await.answer("still here") };
     let (answer, ()) = tokio::join!(gateway.get("/"), serve);

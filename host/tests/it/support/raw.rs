@@ -29,6 +29,11 @@ impl RawConnection {
         within(self.0.write_all(text.as_bytes())).await.unwrap();
     }
 
+    /// Ends this side (FIN); the peer may go on.
+    pub(crate) async fn end(&mut self) {
+        within(self.0.shutdown()).await.unwrap();
+    }
+
     /// The next head with its empty line; what there was of it when the peer has closed.
     pub(crate) async fn head(&mut self) -> String {
         let mut head = String::new();
