@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-read -ra targets <<<"${TARGETS:-path fields config}"
+read -ra targets <<<"${TARGETS:-path fields config route}"
 found=
 for target in "${targets[@]}"; do
   echo "fuzz: $target for ${FUZZ_SECONDS:-600} s"

@@ -15,6 +15,7 @@ use crate::client::ClientTls;
 use crate::head::Origin;
 use crate::policy::edit::StagedEdits;
 use crate::route::Route;
+use crate::route::route_key::RouteKey;
 use crate::upgrade::Upgrade;
 
 /// The part of a request that policies see.
@@ -30,6 +31,17 @@ pub struct RequestHead {
     pub accepts_trailers: bool,
     /// The client would like to switch protocols.
     pub upgrade: Option<Upgrade>,
+}
+
+impl RequestHead {
+    /// What its route is found by.
+    pub fn route_key(&self) -> RouteKey<'_> {
+        RouteKey {
+            method: &self.method,
+            target: &self.target,
+            headers: &self.headers,
+        }
+    }
 }
 
 /// The part of a response that policies see.

@@ -3,3 +3,4 @@
 pub mod config;
 pub mod fields;
 pub mod path;
+pub mod route;

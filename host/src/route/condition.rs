@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 use portcullis_config::{Condition as Expected, Match};
 
-use crate::exchange::RequestHead;
+use super::route_key::RouteKey;
 
 /// What a route asks of a request beside host and path: all of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,12 +42,12 @@ impl Conditions {
     }
 
     /// Whether all of them hold.
-    pub fn hold(&self, head: &RequestHead) -> bool {
-        (self.methods.is_empty() || self.methods.contains(&head.method))
+    pub fn hold(&self, key: RouteKey<'_>) -> bool {
+        (self.methods.is_empty() || self.methods.contains(key.method))
             && self
                 .values
                 .iter()
-                .all(|(place, expected)| holds(place, expected, head))
+                .all(|(place, expected)| holds(place, expected, key))
     }
 
     /// More is more specific: a method before any number of values.
@@ -56,14 +56,14 @@ impl Conditions {
     }
 }
 
-fn holds(place: &Place, expected: &Expected, head: &RequestHead) -> bool {
+fn holds(place: &Place, expected: &Expected, key: RouteKey<'_>) -> bool {
     match place {
         Place::Field(name) => {
-            let values = head.headers.get_all(name).iter();
+            let values = key.headers.get_all(name).iter();
             any(expected, values.map(|value| value.as_bytes()))
         }
-        Place::Cookie(name) => any(expected, cookies(&head.headers, name)),
-        Place::Parameter(name) => any(expected, parameters(&head.target, name)),
+        Place::Cookie(name) => any(expected, cookies(key.headers, name)),
+        Place::Parameter(name) => any(expected, parameters(key.target, name)),
     }
 }
 

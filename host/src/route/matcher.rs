@@ -2,11 +2,11 @@
 
 use std::cmp::Reverse;
 
+use http::HeaderMap;
 use http::header::HOST;
 use portcullis_config::{HostPattern, Match};
 
 use super::condition::Conditions;
-use crate::exchange::RequestHead;
 
 /// All of it must hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,8 +64,8 @@ pub fn has_path_prefix(path: &str, prefix: &str) -> bool {
 }
 
 /// The request's host without its port; `None` where it has none, or one that is not ASCII.
-pub fn host(head: &RequestHead) -> Option<&str> {
-    let host = head.headers.get(HOST)?.to_str().ok()?;
+pub fn host(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(HOST)?.to_str().ok()?;
     match host.rsplit_once(':') {
         Some((name, port))
             if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() =>

@@ -10,6 +10,7 @@ pub mod fixed_response;
 pub mod matcher;
 pub mod redirect;
 pub mod rewrite;
+pub mod route_key;
 pub mod split;
 pub mod table;
 
@@ -22,8 +23,9 @@ use self::destination::Destination;
 use self::field_edits::FieldEdits;
 use self::matcher::Matcher;
 pub use self::rewrite::Rewrite;
-pub use self::table::{RouteTable, find};
+pub use self::table::RouteTable;
 use crate::client_body::BodyBounds;
+use crate::exchange::RequestHead;
 use crate::policy::PolicyUse;
 use crate::upstream::mirror::Mirror;
 
@@ -74,4 +76,15 @@ impl std::fmt::Debug for Route {
             .field("matcher", &self.matcher)
             .finish_non_exhaustive()
     }
+}
+
+/// The most specific route that matches.
+pub fn find<'a>(
+    table: &RouteTable,
+    routes: &'a [Arc<Route>],
+    head: &RequestHead,
+) -> Option<&'a Arc<Route>> {
+    let key = head.route_key();
+    let place = table.find(key, |place| routes[place].matcher.conditions.hold(key))?;
+    routes.get(place)
 }

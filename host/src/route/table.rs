@@ -7,13 +7,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use portcullis_config::HostPattern;
 
-use super::Route;
 use super::matcher::{self, Matcher, PathPattern};
-use crate::exchange::RequestHead;
+use super::route_key::RouteKey;
 
 /// Places of routes by host and path.
 #[derive(Debug, Default)]
@@ -57,13 +55,13 @@ impl RouteTable {
     }
 
     /// The place of the most specific route whose other conditions `hold`.
-    pub fn find(&self, head: &RequestHead, hold: impl Fn(usize) -> bool) -> Option<usize> {
-        let path = head.target.path();
+    pub fn find(&self, key: RouteKey<'_>, hold: impl Fn(usize) -> bool) -> Option<usize> {
+        let path = key.target.path();
         // Where no route names a host, none is looked at.
         if self.exact_hosts.is_empty() && self.wildcard_hosts.is_empty() {
             return self.any_host.find(path, &hold);
         }
-        let host = matcher::host(head).map(lower_case);
+        let host = matcher::host(key.headers).map(lower_case);
         let groups = host.iter().flat_map(|host| self.groups_of(host));
         let mut groups = groups.chain(std::iter::once(&self.any_host));
         groups.find_map(|group| group.find(path, &hold))
@@ -118,15 +116,7 @@ fn lower_case(host: &str) -> Cow<'_, str> {
     }
 }
 
-/// The most specific route that matches.
-pub fn find<'a>(
-    table: &RouteTable,
-    routes: &'a [Arc<Route>],
-    head: &RequestHead,
-) -> Option<&'a Arc<Route>> {
-    let place = table.find(head, |place| routes[place].matcher.conditions.hold(head))?;
-    routes.get(place)
-}
-
+// The fuzz crate includes this file under another path.
 #[cfg(test)]
+#[path = "table/tests.rs"]
 mod tests;

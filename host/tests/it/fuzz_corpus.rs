@@ -36,3 +36,8 @@ fn fields_of_the_corpus_are_the_clients_own_afterwards() {
 fn configs_of_the_corpus_are_parsed_or_refused() {
     replay("config", properties::config::hold);
 }
+
+#[test]
+fn requests_of_the_corpus_find_the_route_that_a_plain_search_finds() {
+    replay("route", properties::route::hold);
+}
