@@ -3,12 +3,17 @@
 use crate::support::peers::{Peer, run_script};
 use crate::support::raw::RefusingAddress;
 use crate::support::tls::Authority;
-use crate::support::{TestGateway, component};
+use crate::support::{TestGateway, component, eventually, metric};
 
 /// Serves a route with those keys to a service with gRPC.
 fn config(service: &str, keys: &str) -> String {
+    config_with(service, "", keys)
+}
+
+/// The same with more keys of the upstream.
+fn config_with(service: &str, upstream: &str, keys: &str) -> String {
     format!(
-        "upstreams: {{ s: {{ endpoints: [\"{service}\"], protocol: http2 }} }}
+        "upstreams: {{ s: {{ endpoints: [\"{service}\"], protocol: http2 {upstream} }} }}
 policies:
   key: {{ component: \"file:{}\" }}
   limit: {{ component: 'builtin:rate-limit', grants: {{ kv: {{}} }} }}
@@ -19,7 +24,7 @@ routes: [{{ name: all, upstream: s{keys} }}]",
 
 /// The service behind a gateway, whose route has those keys.
 async fn site(keys: &str) -> (Peer, TestGateway) {
-    let (service, port) = Peer::start_script("grpc_service.py").await;
+    let (service, port) = Peer::start_script("grpc_service.py", &[]).await;
     let url = format!("http://127.0.0.1:{port}");
     (service, TestGateway::start(&config(&url, keys)).await)
 }
@@ -54,6 +59,12 @@ async fn large_messages_and_many_calls_at_once_pass() {
     let (_service, gateway) = site("").await;
     run("large", &gateway).await;
     run("many", &gateway).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_read_holds_up_no_other_call() {
+    let (_service, gateway) = site("").await;
+    run("slow_reader", &gateway).await;
 }
 
 #[tokio::test]
@@ -98,19 +109,41 @@ async fn what_policies_answer_is_a_grpc_status() {
 }
 
 #[tokio::test]
-async fn clients_may_come_over_tls() {
+async fn a_reload_ends_no_call() {
+    let (_service, port) = Peer::start_script("grpc_service.py", &[]).await;
+    let url = format!("http://127.0.0.1:{port}");
+    let gateway = TestGateway::start(&config(&url, "")).await;
+    let reloads = async {
+        eventually("a client is there", async || {
+            metric(
+                &gateway.metrics().await,
+                "portcullis_connections_active",
+                &[],
+            ) > 0.0
+        })
+        .await;
+        for seconds in 11..15 {
+            let changed = config(&url, &format!(", deadline: {seconds}s"));
+            gateway.reload(&changed).await.unwrap();
+        }
+    };
+    tokio::join!(run("ping_pong", &gateway), reloads);
+}
+
+#[tokio::test]
+async fn both_connections_may_be_over_tls() {
     let authority = Authority::new();
     authority.issue("a", &["localhost"]);
-    let listener = format!(
-        "tls: {{ certificates: [{{ certificate: {}, key: {} }}] }}",
-        authority.path("a.pem").display(),
-        authority.path("a.key").display()
-    );
-    let (_service, port) = Peer::start_script("grpc_service.py").await;
-    let config = config(&format!("http://127.0.0.1:{port}"), "");
-    let gateway = TestGateway::start_on(&listener, &config).await;
-    let address = format!("localhost:{}", gateway.address.port());
+    let [certificate, key] =
+        ["a.pem", "a.key"].map(|name| authority.path(name).display().to_string());
+    let listener =
+        format!("tls: {{ certificates: [{{ certificate: {certificate}, key: {key} }}] }}");
+    let (_service, port) = Peer::start_script("grpc_service.py", &[&certificate, &key]).await;
     let ca = authority.path("ca.pem").display().to_string();
+    let service = format!("https://localhost:{port}");
+    let tls = format!(", tls: {{ ca: \"{ca}\" }}");
+    let gateway = TestGateway::start_on(&listener, &config_with(&service, &tls, "")).await;
+    let address = format!("localhost:{}", gateway.address.port());
     for case in ["unary", "ping_pong", "large"] {
         let printed = run_script("grpc_client.py", &[case, &address, &ca]).await;
         assert_eq!(printed, "ok\n", "{case}");

@@ -4,6 +4,7 @@ use http::Method;
 
 use crate::support::TestGateway;
 use crate::support::peers::{curl, run};
+use crate::support::raw::RawConnection;
 use crate::support::tls::Authority;
 use crate::support::web_servers::{HaProxy, Nginx};
 
@@ -189,6 +190,59 @@ async fn many_requests_at_once_all_succeed() {
         // More than an HTTP/1 or HTTP/2 connection to nginx serves before it is closed (1000).
         let printed = run("h2load", &["-n3000", "-c4", "-m25", &url]).await;
         assert!(printed.contains("3000 2xx"), "{name}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn connections_that_end_after_a_few_requests_fail_none() {
+    // Over HTTP/2, nginx leaves out what had come beyond them, and says so by GOAWAY.
+    for (listen, keys, requests) in [("", "", 5), ("http2", "protocol: http2", 50)] {
+        let nginx = Nginx::start(listen, &format!("keepalive_requests {requests};")).await;
+        std::fs::write(nginx.file("a.txt"), "hello").unwrap();
+        let gateway = gateway_to(&nginx.url(), keys).await;
+        let url = format!("http://{}/a.txt", gateway.address);
+        let printed = run("h2load", &["-n1000", "-c4", "-m10", &url]).await;
+        assert!(printed.contains("1000 2xx"), "{listen}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_the_service_refuses_at_its_head_is_answered_so() {
+    for (listen, keys) in [("", ""), ("http2", "protocol: http2")] {
+        let nginx = Nginx::start(listen, "location /small/ { client_max_body_size 1k; }").await;
+        let source = nginx.file("source.txt");
+        std::fs::write(&source, megabytes()).unwrap();
+        let source = source.display().to_string();
+        let gateway = gateway_to(&nginx.url(), keys).await;
+        let url = format!("http://{}/small/x", gateway.address);
+        let upload = ["--header", "expect:", "--upload-file", &source, &url];
+        for chunked in [&["--header", "transfer-encoding: chunked"][..], &[]] {
+            let answer = curl(&[chunked, &upload].concat()).await;
+            assert!(answer.contains(" 413"), "{listen}: {answer}");
+        }
+        // Over HTTP/2, curl 7.88 takes RST_STREAM with NO_ERROR after an answer for a failure.
+        let upload = ["--verbose", "--data", &source, "--header", ":method: PUT"];
+        let printed = run("nghttp", &[&upload[..], &[&url]].concat()).await;
+        assert!(printed.contains(":status: 413"), "{listen}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_off_does_not_look_whole() {
+    for (listen, keys) in [("", ""), ("http2", "protocol: http2")] {
+        // As slow as it can be, so that it is still on its way when nginx is gone.
+        let nginx = Nginx::start(listen, "limit_rate 64k;").await;
+        std::fs::write(nginx.file("a.txt"), megabytes()).unwrap();
+        let gateway = gateway_to(&nginx.url(), keys).await;
+        let mut client = RawConnection::connect(gateway.address).await;
+        client
+            .send("GET /chunked/a.txt HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await;
+        assert!(client.head().await.starts_with("HTTP/1.1 200"));
+        client.chunk().await;
+        drop(nginx);
+        let rest = client.rest().await;
+        assert!(!rest.ends_with("0\r\n\r\n"), "{listen}: it ends well");
     }
 }
 

@@ -81,6 +81,16 @@ def large():
     assert list(answers) == [b"re: " + message] * 4
 
 
+def slow_reader():
+    """A stream that nobody reads holds up no other call, and is whole in the end."""
+    answers = method("Download", "unary_stream")(b"40", timeout=DEADLINE)
+    first = next(answers)
+    for _ in range(20):
+        assert call_echo() == b"hello"
+    assert first == bytes(1 << 20)
+    assert sum(len(answer) for answer in answers) == 39 << 20
+
+
 def many():
     calls = [method("Echo").future(str(n).encode(), timeout=DEADLINE) for n in range(200)]
     assert [call.result() for call in calls] == [str(n).encode() for n in range(200)]

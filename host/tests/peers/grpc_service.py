@@ -1,6 +1,7 @@
-"""A gRPC service by grpcio, with bytes as messages."""
+"""A gRPC service by grpcio, with bytes as messages: `grpc_service.py [CERTIFICATE KEY]`."""
 
 import os
+import sys
 import threading
 from concurrent import futures
 
@@ -24,6 +25,12 @@ def total(requests, context):
 def count(request, context):
     for number in range(int(request)):
         yield str(number).encode()
+
+
+def download(request, context):
+    message = bytes(1 << 20)
+    for _ in range(int(request)):
+        yield message
 
 
 def chat(requests, context):
@@ -79,6 +86,7 @@ methods = {
     "Echo": grpc.unary_unary_rpc_method_handler(echo),
     "Total": grpc.stream_unary_rpc_method_handler(total),
     "Count": grpc.unary_stream_rpc_method_handler(count),
+    "Download": grpc.unary_stream_rpc_method_handler(download),
     "Chat": grpc.stream_stream_rpc_method_handler(chat),
     "Fail": grpc.unary_unary_rpc_method_handler(fail),
     "FailLate": grpc.unary_stream_rpc_method_handler(fail_late),
@@ -89,7 +97,12 @@ methods = {
 }
 server = grpc.server(futures.ThreadPoolExecutor(max_workers=20), options=LIMITS)
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("peers.Test", methods),))
-port = server.add_insecure_port("127.0.0.1:0")
+if len(sys.argv) == 3:
+    certificate, key = (open(path, "rb").read() for path in sys.argv[1:])
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+else:
+    port = server.add_insecure_port("127.0.0.1:0")
 server.start()
 print(f"port {port}", flush=True)
 server.wait_for_termination()

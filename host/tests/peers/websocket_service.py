@@ -1,7 +1,12 @@
-"""A WebSocket service by `websockets`: echoes, pings, closes as asked, and prints how clients close."""
+"""A WebSocket service by `websockets`: echoes, pings, closes as asked, and prints how clients close.
+
+`websocket_service.py [CERTIFICATE KEY]`
+"""
 
 import asyncio
 import os
+import ssl
+import sys
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import serve
@@ -33,6 +38,9 @@ def choose(_, offered):
 
 async def main():
     options = {"max_size": None, "subprotocols": ["chat"], "select_subprotocol": choose}
+    if len(sys.argv) == 3:
+        options["ssl"] = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        options["ssl"].load_cert_chain(*sys.argv[1:])
     async with serve(handle, "127.0.0.1", 0, **options) as server:
         print(f"port {server.sockets[0].getsockname()[1]}", flush=True)
         await server.serve_forever()

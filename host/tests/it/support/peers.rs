@@ -3,15 +3,18 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
-use super::{eventually, within};
+use super::eventually;
 
 /// A server with what it prints. Killed when it is dropped.
 pub(crate) struct Peer {
     child: Child,
     printed: Arc<Mutex<String>>,
+    /// Ends with what it prints.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Peer {
@@ -23,19 +26,28 @@ impl Peer {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let printed = Arc::<Mutex<String>>::default();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut output = BufReader::new(child.stdout.take().unwrap());
         let all = printed.clone();
-        std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                *all.lock().unwrap() += &format!("{line}\n");
+        let reader = std::thread::spawn(move || {
+            let mut line = Vec::new();
+            while output
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
+                *all.lock().unwrap() += &String::from_utf8_lossy(&line);
+                line.clear();
             }
         });
-        Self { child, printed }
+        Self {
+            child,
+            printed,
+            reader: Some(reader),
+        }
     }
 
     /// Starts a script of `tests/peers`; it prints `port N` once it serves there.
-    pub(crate) async fn start_script(name: &str) -> (Self, u16) {
-        let peer = Self::start(&mut script(name, &[]));
+    pub(crate) async fn start_script(name: &str, arguments: &[&str]) -> (Self, u16) {
+        let peer = Self::start(&mut script(name, arguments));
         peer.wait_for("port ").await;
         let printed = peer.printed();
         let port = printed.lines().find_map(|line| line.strip_prefix("port "));
@@ -91,16 +103,19 @@ pub(crate) async fn run_script(name: &str, arguments: &[&str]) -> String {
 }
 
 async fn finished(mut command: Command) -> String {
-    let told = format!("{command:?}");
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let output: Output = within(output).await.unwrap().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{told}: {}\n{text}\n{errors}",
-        output.status
-    );
+    let mut peer = Peer::start(command.stderr(Stdio::piped()));
+    let errors = peer.child.stderr.take().unwrap();
+    let errors = std::thread::spawn(|| std::io::read_to_string(errors).unwrap_or_default());
+    let mut status = None;
+    eventually(&format!("{command:?} ends"), async || {
+        status = peer.child.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    peer.reader.take().unwrap().join().unwrap();
+    let (status, text) = (status.unwrap(), peer.printed());
+    let errors = errors.join().unwrap();
+    assert!(status.success(), "{command:?}: {status}\n{errors}");
     text
 }
 
