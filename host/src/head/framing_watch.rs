@@ -3,7 +3,7 @@
 //!
 //! RFC 9112 §6.1 allows that reading. But a proxy in front of the gateway that goes by the length has
 //! then seen another request than the gateway, which is how requests are smuggled, so that such a
-//! request is refused ([`super::framing`]). It can only be found here.
+//! request is refused (`framing.rs`). It can only be found here.
 
 use std::pin::Pin;
 use std::sync::Arc;
