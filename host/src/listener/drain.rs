@@ -85,10 +85,14 @@ impl Drain {
     ) -> Option<C::Output> {
         let mut connection = pin!(connection);
         let ended = {
+            let is_closing = self.is_closing.clone();
             let mut begun = pin!(self.reaches(stage));
-            let mut is_ending = false;
+            let (mut is_awaited, mut is_ending) = (false, false);
             std::future::poll_fn(|cx| {
-                if !is_ending && begun.as_mut().poll(cx).is_ready() {
+                // To ask at every turn would cost a lock at every turn.
+                let asks = !is_awaited || is_closing.get();
+                is_awaited = true;
+                if asks && !is_ending && begun.as_mut().poll(cx).is_ready() {
                     is_ending = true;
                     end(connection.as_mut());
                 }

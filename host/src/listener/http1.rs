@@ -46,14 +46,15 @@ where
     let is_closing = drain.is_closing();
     let service = service_fn(move |request| {
         let (worker, client, is_closing) = (worker.clone(), client.clone(), is_closing.clone());
-        async move {
+        // In a box: a connection without a request has no room for one, and none is moved around.
+        Box::pin(async move {
             let mut response = gateway::handle(&worker, &client, request).await;
             if is_closing.get() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let mut connection = builder(&limits).serve_connection(TokioIo::new(io), service);
     let run = drain.clone().run(

@@ -89,11 +89,12 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         let (worker, client) = (worker.clone(), client.clone());
         let stream = OpenStream::new(budget.clone(), places.begin());
-        async move {
+        // In a box: on its way into a task of its own, a future is moved several times.
+        Box::pin(async move {
             let is_head = request.method() == Method::HEAD;
             let response = gateway::handle(&worker, &client, request).await;
             Ok::<_, Infallible>(response.map(|body| StreamBody::new(body, stream, is_head)))
-        }
+        })
     });
     let connection = builder(&limits, tasks).serve_connection(TokioIo::new(io), service);
     let is_over = || resets.is_spent() || frames.is_spent() || pulse.is_expired();

@@ -34,8 +34,12 @@ pub async fn on_request(
             continue;
         }
         let seat = seat(revision, member);
-        let (back, verdict) =
-            timed(member, Phase::OnRequest, call::on_request(&seat, exchange)).await;
+        let (back, verdict) = timed(
+            member,
+            Phase::OnRequest,
+            Box::pin(call::on_request(&seat, exchange)),
+        )
+        .await;
         exchange = back;
         match verdict {
             Ok(RequestVerdict::Next) => {}
@@ -67,7 +71,7 @@ pub async fn on_attempt(
         let (back, verdict) = timed(
             member,
             Phase::OnAttempt,
-            call::on_attempt(&seat, exchange, last),
+            Box::pin(call::on_attempt(&seat, exchange, last)),
         )
         .await;
         exchange = back;
@@ -108,7 +112,7 @@ pub async fn on_response(
         let (back, verdict) = timed(
             member,
             Phase::OnResponse,
-            call::on_response(&seat, exchange),
+            Box::pin(call::on_response(&seat, exchange)),
         )
         .await;
         exchange = back;

@@ -80,8 +80,15 @@ pub async fn send(
     let exchange = async {
         match pool.protocol() {
             Protocol::Http1 => exchange(pool, request, offer, connect_timeout, &mut progress).await,
+            // In a box, so that exchanges over HTTP/1.1, which are many, stay small.
             Protocol::Http2 => {
-                stream::exchange(pool, request, connect_timeout, &mut progress).await
+                Box::pin(stream::exchange(
+                    pool,
+                    request,
+                    connect_timeout,
+                    &mut progress,
+                ))
+                .await
             }
         }
     };
@@ -127,7 +134,7 @@ async fn exchange(
         let (mut sender, reused) = match pool.take() {
             Some(sender) => (sender, true),
             None => {
-                let connected = pool.connect(connect_timeout).await;
+                let connected = Box::pin(pool.connect(connect_timeout)).await;
                 (connected.map_err(AttemptError::unconnected)?, false)
             }
         };

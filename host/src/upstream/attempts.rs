@@ -240,7 +240,7 @@ where
         reset && (!error.sent || closed_while_idle) && body.is_replayable()
     });
     if again {
-        send(request(exchange, target, body.for_attempt())).await
+        Box::pin(send(request(exchange, target, body.for_attempt()))).await
     } else {
         outcome
     }

@@ -14,8 +14,6 @@ pub type Sender = http1::SendRequest<RequestBody>;
 
 /// Bytes of a response's head, and of one read: hyper's own minimum is 8 KiB, its default 400 KiB.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// Fields of a response's head.
-const MAX_FIELDS: usize = 200;
 
 /// Idle connections to one endpoint.
 pub(super) struct H1Pool {
@@ -76,7 +74,7 @@ impl H1Pool {
     }
 }
 
-/// Speaks HTTP/1.1 over that stream. A connection that switches to another protocol is handed over
+/// Speaks HTTP/1.1 over that stream. A head may have 100 fields, for which hyper needs no memory. A connection that switches to another protocol is handed over
 /// to who asked for it.
 pub(super) async fn open<S>(stream: S) -> hyper::Result<Sender>
 where
@@ -84,7 +82,6 @@ where
 {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_FIELDS)
         .handshake(TokioIo::new(stream))
         .await?;
     let connection = connection.with_upgrades();
