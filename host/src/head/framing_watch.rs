@@ -110,15 +110,19 @@ impl Lines {
     fn have_both(&mut self, bytes: &[u8]) -> bool {
         let mut found = false;
         let mut rest = bytes;
-        loop {
-            let Some(end) = memchr::memchr(b'\n', rest) else {
-                self.take(rest);
-                break;
-            };
-            self.take(&rest[..end]);
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let line = &rest[..end];
             rest = &rest[end + 1..];
-            found |= self.end_line();
+            // Most lines are whole: those are looked at where they are.
+            if self.length == 0 {
+                found |= self.end_line(line);
+            } else {
+                self.take(line);
+                let (start, length) = (self.start, std::mem::take(&mut self.length));
+                found |= self.end_line(&start[..length]);
+            }
         }
+        self.take(rest);
         found
     }
 
@@ -129,13 +133,11 @@ impl Lines {
         self.length += taken;
     }
 
-    fn end_line(&mut self) -> bool {
-        let line = &self.start[..self.length];
-        self.length = 0;
+    fn end_line(&mut self, line: &[u8]) -> bool {
         match line {
             b"" | b"\r" => (self.has_length, self.has_coding) = (false, false),
-            line if begins_with(line, LENGTH) => self.has_length = true,
-            line if begins_with(line, CODING) => self.has_coding = true,
+            [b'c' | b'C', ..] if begins_with(line, LENGTH) => self.has_length = true,
+            [b't' | b'T', ..] if begins_with(line, CODING) => self.has_coding = true,
             _ => {}
         }
         self.has_length && self.has_coding
