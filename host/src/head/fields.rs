@@ -41,12 +41,18 @@ fn remove_nominated(headers: &mut HeaderMap) {
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter(|option| !is_about_persistence(option))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| !is_indispensable(name))
         .collect();
     for name in nominated {
         headers.remove(name);
     }
+}
+
+/// What most messages say, and no field's name (`Keep-Alive` goes in any case).
+fn is_about_persistence(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 
 /// Fields that a message can't do without: naming them in `Connection` is an attack or a mistake

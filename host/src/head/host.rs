@@ -59,6 +59,9 @@ fn is_same(host: &HeaderValue, authority: &Authority) -> bool {
 
 /// A host with or without a port, and no user information (RFC 9110 §7.2, RFC 3986 §3.2.2).
 fn is_authority(host: &[u8]) -> bool {
+    if is_plain(host) {
+        return true;
+    }
     let Ok(authority) = Authority::try_from(host) else {
         return false;
     };
@@ -69,4 +72,18 @@ fn is_authority(host: &[u8]) -> bool {
             let digits = port.strip_prefix(':');
             port.is_empty() || digits.is_some_and(|digits| digits.parse::<u16>().is_ok())
         })
+}
+
+/// What most are, and what needs no parser: a name or an IPv4 address alone, or with a port.
+fn is_plain(host: &[u8]) -> bool {
+    let end = memchr::memchr(b':', host).unwrap_or(host.len());
+    let (name, port) = host.split_at(end);
+    let is_port = match port {
+        [] => true,
+        [_, digits @ ..] => {
+            (1..=4).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+        }
+    };
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    is_port && !name.is_empty() && name.iter().all(is_of_name)
 }

@@ -92,7 +92,7 @@ impl<'a> Attempts<'a> {
         if let Some(entry) = &exchange.entry {
             entry.attempts(&self.upstream.name, &pool.state.name);
         }
-        let outcome = self.send(exchange, &pool).await;
+        let outcome = self.send(exchange, &pool, started).await;
         if let Some(entry) = &exchange.entry {
             entry.attempted(started.elapsed());
         }
@@ -110,9 +110,14 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    async fn send(&mut self, exchange: &Exchange, pool: &Rc<EndpointPool>) -> Outcome {
+    async fn send(
+        &mut self,
+        exchange: &Exchange,
+        pool: &Rc<EndpointPool>,
+        started: Instant,
+    ) -> Outcome {
         // One instant for both sends, should there be two.
-        let deadline = tokio::time::Instant::now() + self.timeout(exchange);
+        let deadline = (started + self.timeout(exchange, started)).into();
         let limits = &self.upstream.live.config.circuit;
         let permit = Permit::take(pool, limits, deadline).await?;
         let (offer, connect_timeout) = (self.offer(exchange), self.upstream.connect_timeout);
@@ -190,9 +195,9 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    fn timeout(&self, exchange: &Exchange) -> Duration {
+    fn timeout(&self, exchange: &Exchange, started: Instant) -> Duration {
         let planned = self.plan.timeout.unwrap_or(Duration::MAX);
-        let remaining = exchange.remaining(Instant::now());
+        let remaining = exchange.remaining(started);
         self.upstream.attempt_timeout.min(planned).min(remaining)
     }
 
