@@ -176,7 +176,16 @@ fn failed(
         OnFailure::Open => "open",
         OnFailure::Closed => "closed",
     };
-    tracing::warn!(policy = &*member.name, %route, phase = phase.name(), request = exchange.id, on_failure, "policy failed: {fault}");
+    tracing::warn!(
+        policy = &*member.name,
+        %route,
+        phase = phase.name(),
+        request = exchange.id,
+        kind = fault.kind(),
+        on_failure,
+        backtrace = fault.backtrace(),
+        "policy failed: {fault}"
+    );
     match member.on_failure {
         OnFailure::Open => None,
         OnFailure::Closed => Some(GatewayError::PolicyFailed {

@@ -92,7 +92,7 @@ impl Metrics {
             policy_faults: counter(
                 &meter,
                 "portcullis.policy.faults",
-                "Hooks that did not end well, by kind",
+                "Hooks that did not end well, by kind: trap, deadline, memory, error, host, overloaded",
             ),
             attempts: counter(
                 &meter,

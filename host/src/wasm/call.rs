@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use wasmtime::component::Resource;
-use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::Phase;
 use super::bindings::exports::portcullis::policy::{
     on_attempt as guest_attempt, on_request, on_response,
 };
 use super::bindings::portcullis::policy::http::LocalResponse as GuestResponse;
-use super::fault::{Fault, one_line};
+use super::fault::{Fault, HostDefect};
 use super::policy::Policy;
 use super::sandbox::{Sandbox, SandboxPool};
 use super::state::THE_ONE;
@@ -164,15 +163,7 @@ fn classify<V>(
     match ended {
         Ok(Ok(Ok(answer))) => Ok(answer),
         Ok(Ok(Err(message))) => Err(Fault::Error(log::one_line(&message, MAX_ERROR_BYTES))),
-        Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => {
-            Err(Fault::Overloaded(one_line(&error)))
-        }
-        Ok(Err(error))
-            if refused_memory || error.downcast_ref() == Some(&Trap::AllocationTooLarge) =>
-        {
-            Err(Fault::Memory(one_line(&error)))
-        }
-        Ok(Err(error)) => Err(Fault::Trap(one_line(&error))),
+        Ok(Err(error)) => Err(Fault::from_error(&error, refused_memory)),
         Err(_) => Err(Fault::Deadline(time)),
     }
 }
@@ -189,7 +180,7 @@ fn loaded<G>(
 }
 
 fn not_exported() -> wasmtime::Error {
-    wasmtime::format_err!("the hook is not exported")
+    HostDefect("the hook is not exported").into()
 }
 
 fn checked(response: GuestResponse) -> Result<LocalResponse, Fault> {

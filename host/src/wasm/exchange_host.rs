@@ -9,6 +9,7 @@ use super::bindings::portcullis::policy::http::{
     BodyError, EditError as GuestEditError, FieldOp, Head, Host, HostExchange, HostResponse,
     ResponseSource,
 };
+use super::fault::HostDefect;
 use super::state::{ExchangeHandle, HostState, ResponseHandle};
 use crate::exchange;
 use crate::policy::edit::{EditError, FieldEdit, Side, editable_name, field_value, target};
@@ -208,7 +209,7 @@ impl HostState {
     fn response(&mut self) -> wasmtime::Result<&mut exchange::ResponseHead> {
         match &mut self.exchange()?.response {
             Some(response) => Ok(response),
-            None => Err(wasmtime::format_err!("no response is lent to this call")),
+            None => Err(HostDefect("no response is lent to this call").into()),
         }
     }
 }

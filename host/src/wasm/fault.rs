@@ -1,40 +1,115 @@
 //! What can go wrong in a hook, as the chain, the metrics and the logs name it.
 
+use std::time::Duration;
+
+use wasmtime::{Error, PoolConcurrencyLimitError, Trap};
+
+use super::backtrace;
+
 /// A hook that did not end well. Its edits are dropped; the policy's `on_failure` decides the rest.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The guest executed an invalid operation, panicked, or broke the contract.
-    #[error("trap: {0}")]
-    Trap(String),
+    #[error("trap: {}", .0.message)]
+    Trap(Stopped),
     /// The hook did not end within `limits.time`, or before the request's deadline.
     #[error("not done within {0:?}")]
-    Deadline(std::time::Duration),
+    Deadline(Duration),
     /// The guest wanted more than `limits.memory`.
-    #[error("more memory than limits.memory allows: {0}")]
-    Memory(String),
+    #[error("more memory than limits.memory allows: {}", .0.message)]
+    Memory(Stopped),
     /// The guest answered with an error.
     #[error("the policy answered an error: {0}")]
     Error(String),
+    /// The gateway could not do its part; a defect of the gateway, not of the policy.
+    #[error("the gateway failed: {}", .0.message)]
+    Host(Stopped),
     /// No sandbox was free: too many are live at once.
     #[error("no sandbox is free: {0}")]
     Overloaded(String),
 }
 
-/// An error of wasmtime on one line, a backtrace included: for logs and lists of problems.
-pub fn one_line(error: &wasmtime::Error) -> String {
+/// A guest that was stopped: why, and where it was.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Why, on one line.
+    pub message: String,
+    /// The functions that it was in, innermost first, on one line; `None` when it was in none.
+    pub backtrace: Option<String>,
+}
+
+impl Stopped {
+    fn by(error: &Error) -> Self {
+        Self {
+            message: backtrace::message_without(error),
+            backtrace: backtrace::render(error),
+        }
+    }
+}
+
+/// What a host function answers when the gateway itself is at fault. The guest is stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct HostDefect(pub &'static str);
+
+/// An error of wasmtime on one line, a backtrace included: for lists of problems.
+pub fn one_line(error: &Error) -> String {
     let text = format!("{error:#}");
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 impl Fault {
-    /// The fault's stable name, in metrics and in the error's code.
+    /// What stopped a guest; `refused_memory` says that it had asked for more than it may have.
+    pub(super) fn from_error(error: &Error, refused_memory: bool) -> Self {
+        if error.is::<PoolConcurrencyLimitError>() {
+            Fault::Overloaded(one_line(error))
+        } else if error.is::<HostDefect>() {
+            Fault::Host(Stopped::by(error))
+        } else if refused_memory || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
+            Fault::Memory(Stopped::by(error))
+        } else {
+            Fault::Trap(Stopped::by(error))
+        }
+    }
+
+    /// The fault's stable name, in metrics and in what the client is told.
     pub fn kind(&self) -> &'static str {
         match self {
             Fault::Trap(_) => "trap",
             Fault::Deadline(_) => "deadline",
             Fault::Memory(_) => "memory",
             Fault::Error(_) => "error",
+            Fault::Host(_) => "host",
             Fault::Overloaded(_) => "overloaded",
         }
+    }
+
+    /// Where the guest was when it was stopped, innermost function first, on one line.
+    pub fn backtrace(&self) -> Option<&str> {
+        match self {
+            Fault::Trap(stopped) | Fault::Memory(stopped) | Fault::Host(stopped) => {
+                stopped.backtrace.as_deref()
+            }
+            Fault::Deadline(_) | Fault::Error(_) | Fault::Overloaded(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_host_is_told_from_a_trap() {
+        let defect = Error::from(HostDefect("no exchange is lent")).context("a host function");
+        let fault = Fault::from_error(&defect, false);
+        assert_eq!(fault.kind(), "host");
+        assert_eq!(
+            fault.to_string(),
+            "the gateway failed: a host function: no exchange is lent"
+        );
+        let broken = wasmtime::format_err!("invalid utf-8");
+        assert_eq!(Fault::from_error(&broken, false).kind(), "trap");
+        assert_eq!(Fault::from_error(&broken, true).kind(), "memory");
     }
 }

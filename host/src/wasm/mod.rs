@@ -3,6 +3,7 @@
 //! Only this folder and `capability/` know wasmtime. The rest of the gateway gives an exchange
 //! to a [`policy::Policy`]'s hook and gets it back with a verdict or a [`fault::Fault`], whatever the guest did.
 
+mod backtrace;
 pub mod bindings;
 pub mod call;
 pub mod component;

@@ -199,8 +199,9 @@ async fn configure(
         Ok::<_, wasmtime::Error>((instance, answer))
     };
     let (instance, answer) = match tokio::time::timeout(LIFECYCLE_TIME, call).await {
-        Ok(ended) => ended
-            .map_err(|error| PrepareError::Configure(Fault::Trap(one_line(&error)).to_string()))?,
+        Ok(ended) => {
+            ended.map_err(|error| PrepareError::Configure(format!("trap: {}", one_line(&error))))?
+        }
         Err(_) => {
             return Err(PrepareError::Configure(
                 Fault::Deadline(LIFECYCLE_TIME).to_string(),

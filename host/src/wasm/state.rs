@@ -7,6 +7,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::Phase;
+use super::fault::HostDefect;
 use crate::capability::Capabilities;
 use crate::exchange::Exchange;
 
@@ -88,7 +89,7 @@ impl HostState {
     pub fn exchange(&mut self) -> wasmtime::Result<&mut Exchange> {
         match &mut self.exchange {
             Some(exchange) => Ok(exchange),
-            None => Err(wasmtime::format_err!("no exchange is lent to this call")),
+            None => Err(HostDefect("no exchange is lent to this call").into()),
         }
     }
 }

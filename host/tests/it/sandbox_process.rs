@@ -73,3 +73,31 @@ async fn a_flood_of_log_lines_ends_with_its_hook() {
     }
     gateway.wait_for_log("policy=\"hostile\"").await;
 }
+
+#[tokio::test]
+async fn the_log_says_where_a_policy_was_when_it_trapped() {
+    let upstream = MockService::start().await;
+    let gateway = Portcullis::start(&hostile(&upstream, "trap", "limits: { time: 10s }")).await;
+    let mut client = gateway.client().await;
+    assert_eq!(client.send(Method::GET, "/r", &BAD, "").await.status, 503);
+    gateway.wait_for_log("policy failed").await;
+    let log = gateway.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("policy failed"))
+        .unwrap();
+    // One line; the message does without the backtrace, which is a field of its own.
+    assert!(
+        line.contains("policy failed: trap: wasm trap: wasm `unreachable` instruction executed"),
+        "{line}"
+    );
+    assert!(line.contains("kind=\"trap\""), "{line}");
+    let (_, rest) = line.split_once("backtrace=\"").unwrap();
+    let (backtrace, _) = rest.split_once('"').unwrap();
+    // The fixtures are built without names, as policies usually are: functions go by their index.
+    for function in backtrace.split(" < ").filter(|function| *function != "…") {
+        let (name, offset) = function.split_once("@0x").unwrap();
+        assert!(name.starts_with("function["), "{line}");
+        assert!(u64::from_str_radix(offset, 16).is_ok(), "{line}");
+    }
+}
