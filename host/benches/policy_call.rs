@@ -172,6 +172,7 @@ routes:
         access_logs: AccessLogs::default(),
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
+        fault_circuits: Arc::default(),
         metrics: metrics.clone(),
         upstreams: Arc::new(UpstreamRegistry::default()),
         tickets: Arc::default(),

@@ -29,6 +29,14 @@ pub enum GatewayError {
         /// What happened.
         fault: Fault,
     },
+    /// A policy is left alone because it kept failing, and its `on_failure` is `closed`.
+    #[error("policy {policy:?} is not called in {}: its fault circuit is open", phase.name())]
+    PolicyCircuitOpen {
+        /// The policy's name in the config.
+        policy: Arc<str>,
+        /// The hook.
+        phase: Phase,
+    },
     /// No attempt brought a response.
     #[error("upstream {upstream:?}: {} ({detail})", failure.name())]
     Upstream {
@@ -78,7 +86,9 @@ impl GatewayError {
             GatewayError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             GatewayError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             GatewayError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            GatewayError::PolicyFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            GatewayError::PolicyFailed { .. } | GatewayError::PolicyCircuitOpen { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             GatewayError::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
             GatewayError::Upstream { failure, .. } => match failure {
                 Failure::NoEndpoint | Failure::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -94,6 +104,7 @@ impl GatewayError {
             GatewayError::NoRoute => "no-route",
             GatewayError::BadRequest(_) | GatewayError::Framing(_) => "bad-request",
             GatewayError::PolicyFailed { .. } => "policy-failed",
+            GatewayError::PolicyCircuitOpen { .. } => "policy-circuit-open",
             GatewayError::DeadlineExceeded { .. } => "deadline-exceeded",
             GatewayError::TargetTooLong => "target-too-long",
             GatewayError::HeadTooLarge => "head-too-large",

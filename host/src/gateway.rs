@@ -135,7 +135,12 @@ fn fail(
     error: &GatewayError,
     passed: usize,
 ) -> (Box<Exchange>, Content, usize) {
-    if !matches!(error, GatewayError::PolicyFailed { .. }) {
+    // The chain has logged a policy's faults, and when its circuit opened.
+    let logged = matches!(
+        error,
+        GatewayError::PolicyFailed { .. } | GatewayError::PolicyCircuitOpen { .. }
+    );
+    if !logged {
         tracing::warn!(
             route = &*exchange.route.name,
             request = exchange.id,

@@ -15,6 +15,7 @@ use crate::access_log::registry::AccessLogs;
 use crate::capability::kv::KvSpaces;
 use crate::control::status_listener::{self, Readiness};
 use crate::listener::{self, ListenerSocket, certificate_watch};
+use crate::policy::fault_circuits::FaultCircuits;
 use crate::policy::loader::PolicyLoader;
 use crate::snapshot::{Foundations, Snapshot};
 use crate::telemetry::metrics::{self, MetricsError};
@@ -230,7 +231,12 @@ fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, St
     let metrics = Arc::new(metrics::Metrics::start()?);
     let seen = Arc::downgrade(&upstreams);
     metrics.observe_endpoints(move || seen.upgrade().map_or_else(Vec::new, |all| all.readings()));
+    let fault_circuits = Arc::<FaultCircuits>::default();
+    let seen = Arc::downgrade(&fault_circuits);
+    metrics
+        .observe_fault_circuits(move || seen.upgrade().map_or_else(Vec::new, |all| all.readings()));
     Ok(Foundations {
+        fault_circuits,
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
         upstreams,

@@ -19,6 +19,7 @@ use crate::head::HeadRules;
 use crate::listener::settings::{self, ListenerSettings};
 use crate::listener::ticket_keys::TicketKeys;
 use crate::policy::PolicyUse;
+use crate::policy::fault_circuits::FaultCircuits;
 use crate::policy::loader::{ConfiguredUse, LoadedPolicy, PolicyLoader};
 use crate::route::destination::Destination;
 use crate::route::field_edits::FieldEdits;
@@ -84,6 +85,8 @@ pub struct Foundations {
     pub loader: PolicyLoader,
     /// The policies' keys in this process.
     pub kv: KvSpaces,
+    /// Of the policies' uses.
+    pub fault_circuits: Arc<FaultCircuits>,
     /// The process' metrics.
     pub metrics: Arc<Metrics>,
     /// What is known of upstreams.
@@ -195,11 +198,17 @@ impl Site<'_> {
                         |phase| prepared.exports(phase),
                     );
                     let (name, on_failure) = (used.policy.as_str().into(), used.on_failure);
+                    let fault_circuit = policy.fault_circuit(
+                        (&self.route.name, place),
+                        &used.config,
+                        &self.foundations.fault_circuits,
+                    );
                     chain.push(PolicyUse {
                         name,
                         place,
                         slot: *slots,
                         on_failure,
+                        fault_circuit,
                         policy: prepared,
                         timers,
                     });

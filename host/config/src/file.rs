@@ -29,7 +29,9 @@ pub(crate) use field_edits::FieldEditsFile;
 pub(crate) use head::PathNormalisationFile;
 pub(crate) use listener::{CertificateFile, ClientCertificatesFile, ListenerFile, ListenerTlsFile};
 pub(crate) use mirror::MirrorFile;
-pub(crate) use policy::{GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile};
+pub(crate) use policy::{
+    FaultCircuitFile, GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile,
+};
 pub(crate) use resilience::{
     CircuitFile, DnsFile, HealthCheckFile, OutlierDetectionFile, ProbeKind, RetryBudgetFile,
     StatusesFile, SuccessRateFile,

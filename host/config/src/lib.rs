@@ -55,8 +55,8 @@ pub use named_files::named_files;
 pub use path::{Lines, pointer_to_path};
 pub use path_normalisation::{EncodedSlashes, PathError, PathNormalisation};
 pub use policy::{
-    Capability, ComponentSource, Grants, Isolation, KvGrant, Limits, MetricsGrant, Policy,
-    RedisGrant,
+    Capability, ComponentSource, FaultCircuit, Grants, Isolation, KvGrant, Limits, MetricsGrant,
+    Policy, RedisGrant,
 };
 pub use resilience::{
     Circuit, Dns, HealthCheck, OutlierDetection, Probe, RetryBudget, SuccessRate,

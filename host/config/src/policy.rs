@@ -21,6 +21,8 @@ pub struct Policy {
     pub stub: BTreeSet<Capability>,
     /// What one call of a hook may use.
     pub limits: Limits,
+    /// When a use that keeps failing is left alone for a while; `None`, the default: never.
+    pub fault_circuit: Option<FaultCircuit>,
 }
 
 /// Where a component comes from.
@@ -166,6 +168,28 @@ impl Default for Limits {
         Self {
             time: Duration::from_millis(50),
             memory: 16 << 20,
+        }
+    }
+}
+
+/// When a use of a policy that keeps failing is left alone. While it is, `on_failure` says what its
+/// requests get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FaultCircuit {
+    /// Faults within the window that open it: 1 to 10,000, default 5.
+    pub faults: u32,
+    /// 100 ms to 1 hour, default 10 s.
+    pub window: Duration,
+    /// How long it stays open before a hook probes: 100 ms to 1 hour, default 30 s.
+    pub open_for: Duration,
+}
+
+impl Default for FaultCircuit {
+    fn default() -> Self {
+        Self {
+            faults: 5,
+            window: Duration::from_secs(10),
+            open_for: Duration::from_secs(30),
         }
     }
 }

@@ -86,13 +86,15 @@ impl Search<'_> {
                 memory: self.memory(path, file).unwrap_or(u64::MAX),
                 ..Limits::default()
             },
+            fault_circuit: None,
         })
     }
 
     /// The capabilities that are granted or stubbed, however well. `None`: that can't be told.
     fn capabilities(&self, path: &str, file: &PolicyFile) -> Option<BTreeSet<Capability>> {
-        const KNOWN: [&str; 6] = [
+        const KNOWN: [&str; 7] = [
             "isolation",
+            "fault_circuit",
             "limits",
             "stub",
             "grants.kv",
@@ -119,7 +121,16 @@ impl Search<'_> {
 
     /// The memory in bytes that the policy may have. `None`: that can't be told.
     fn memory(&self, path: &str, file: &PolicyFile) -> Option<u64> {
-        if self.are_beside(path, &["isolation", "stub", "grants", "limits.time"]) {
+        if self.are_beside(
+            path,
+            &[
+                "isolation",
+                "fault_circuit",
+                "stub",
+                "grants",
+                "limits.time",
+            ],
+        ) {
             return None;
         }
         let SizeText(bytes) = read(&read(&file.limits)?.memory)?;

@@ -1,11 +1,12 @@
 //! A route's policies, asked in order: requests first to last, attempts until one has an opinion,
 //! responses last to first.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portcullis_config::OnFailure;
 
 use super::PolicyUse;
+use super::fault_circuit::{Change, HookEnd, Pass};
 use super::verdict::{Attempt, AttemptVerdict, RequestVerdict, ResponseVerdict, VerdictName};
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, LocalResponse};
@@ -34,23 +35,15 @@ pub async fn on_request(
             continue;
         }
         let seat = seat(revision, member);
-        let (back, verdict) = timed(
-            member,
-            Phase::OnRequest,
-            Box::pin(call::on_request(&seat, exchange)),
-        )
-        .await;
+        let hook = |exchange| Box::pin(call::on_request(&seat, exchange));
+        let (back, verdict) = ask(revision, member, Phase::OnRequest, exchange, hook).await;
         exchange = back;
         match verdict {
-            Ok(RequestVerdict::Next) => {}
-            Ok(RequestVerdict::Respond(response)) => {
+            Ok(None | Some(RequestVerdict::Next)) => {}
+            Ok(Some(RequestVerdict::Respond(response))) => {
                 return (exchange, RequestOutcome::Respond(member.place, response));
             }
-            Err(fault) => {
-                if let Some(error) = failed(revision, &exchange, member, Phase::OnRequest, fault) {
-                    return (exchange, RequestOutcome::Failed(member.place, error));
-                }
-            }
+            Err(error) => return (exchange, RequestOutcome::Failed(member.place, error)),
         }
     }
     (exchange, RequestOutcome::Next)
@@ -68,21 +61,13 @@ pub async fn on_attempt(
             continue;
         }
         let seat = seat(revision, member);
-        let (back, verdict) = timed(
-            member,
-            Phase::OnAttempt,
-            Box::pin(call::on_attempt(&seat, exchange, last)),
-        )
-        .await;
+        let hook = |exchange| Box::pin(call::on_attempt(&seat, exchange, last));
+        let (back, verdict) = ask(revision, member, Phase::OnAttempt, exchange, hook).await;
         exchange = back;
         match verdict {
-            Ok(AttemptVerdict::Abstain) => {}
-            Ok(verdict) => return (exchange, Ok(verdict)),
-            Err(fault) => {
-                if let Some(error) = failed(revision, &exchange, member, Phase::OnAttempt, fault) {
-                    return (exchange, Err(error));
-                }
-            }
+            Ok(None | Some(AttemptVerdict::Abstain)) => {}
+            Ok(Some(verdict)) => return (exchange, Ok(verdict)),
+            Err(error) => return (exchange, Err(error)),
         }
     }
     (exchange, Ok(AttemptVerdict::Abstain))
@@ -109,25 +94,19 @@ pub async fn on_response(
             continue;
         }
         let seat = seat(revision, member);
-        let (back, verdict) = timed(
-            member,
-            Phase::OnResponse,
-            Box::pin(call::on_response(&seat, exchange)),
-        )
-        .await;
+        let hook = |exchange| Box::pin(call::on_response(&seat, exchange));
+        let (back, verdict) = ask(revision, member, Phase::OnResponse, exchange, hook).await;
         exchange = back;
         match verdict {
-            Ok(ResponseVerdict::Next) => {}
-            Ok(ResponseVerdict::Replace(response)) => {
+            Ok(None | Some(ResponseVerdict::Next)) => {}
+            Ok(Some(ResponseVerdict::Replace(response))) => {
                 return (
                     exchange,
                     Some((member.place, Replacement::Policy(member.place, response))),
                 );
             }
-            Err(fault) => {
-                if let Some(error) = failed(revision, &exchange, member, Phase::OnResponse, fault) {
-                    return (exchange, Some((member.place, Replacement::Failed(error))));
-                }
+            Err(error) => {
+                return (exchange, Some((member.place, Replacement::Failed(error))));
             }
         }
     }
@@ -140,6 +119,83 @@ fn seat<'a>(revision: &'a Revision, member: &'a PolicyUse) -> Seat<'a> {
         pool: &revision.sandboxes[member.slot],
         worker: revision.worker,
         place: member.place,
+    }
+}
+
+/// Asks a hook, unless its use's circuit is open. `None`: it failed or was not called, and the policy
+/// fails open; an error: it fails closed.
+async fn ask<V: VerdictName, F: Future<Output = Ended<V>>>(
+    revision: &Revision,
+    member: &PolicyUse,
+    phase: Phase,
+    exchange: Box<Exchange>,
+    hook: impl FnOnce(Box<Exchange>) -> F,
+) -> (Box<Exchange>, Result<Option<V>, GatewayError>) {
+    let pass = match &member.fault_circuit {
+        None => None,
+        Some(circuit) => match circuit.enter(phase, Instant::now) {
+            Some(pass) => Some(pass),
+            None => {
+                let refused = not_called(revision, &exchange, member, phase);
+                return (exchange, refused.map_or(Ok(None), Err));
+            }
+        },
+    };
+    let (exchange, verdict) = timed(member, phase, hook(exchange)).await;
+    if let Some(pass) = pass {
+        tell_circuit(pass, member, &exchange.route.name, verdict.as_ref().err());
+    }
+    let result = match verdict {
+        Ok(verdict) => Ok(Some(verdict)),
+        Err(fault) => failed(revision, &exchange, member, phase, fault).map_or(Ok(None), Err),
+    };
+    (exchange, result)
+}
+
+/// Tells a use's circuit how a hook has ended, and the log if that has opened or closed it.
+fn tell_circuit(pass: Pass<'_>, member: &PolicyUse, route: &str, fault: Option<&Fault>) {
+    let end = match fault {
+        None => HookEnd::Well,
+        Some(Fault::Overloaded(_)) => HookEnd::Unknown,
+        // The request had less time than the policy may take.
+        Some(Fault::Deadline(time)) if *time < member.policy.time => HookEnd::Unknown,
+        Some(_) => HookEnd::Fault,
+    };
+    let policy = &*member.name;
+    match pass.end(end, Instant::now) {
+        Some(Change::Opened) => {
+            tracing::warn!(
+                policy,
+                route,
+                "the policy keeps failing: its fault circuit is open"
+            );
+        }
+        Some(Change::Closed) => {
+            tracing::info!(policy, route, "the policy's fault circuit is closed");
+        }
+        None => {}
+    }
+}
+
+/// Counts a hook that is not called; an error where the policy fails closed.
+fn not_called(
+    revision: &Revision,
+    exchange: &Exchange,
+    member: &PolicyUse,
+    phase: Phase,
+) -> Option<GatewayError> {
+    let policy = &member.name;
+    let metrics = &revision.metrics.policy_uses;
+    metrics.circuit_refused(policy, &exchange.route.name, phase);
+    if let Some(entry) = &exchange.entry {
+        entry.asked(policy, phase, "circuit-open", Duration::ZERO);
+    }
+    match member.on_failure {
+        OnFailure::Open => None,
+        OnFailure::Closed => Some(GatewayError::PolicyCircuitOpen {
+            policy: policy.clone(),
+            phase,
+        }),
     }
 }
 
@@ -171,7 +227,8 @@ fn failed(
     let route = &exchange.route.name;
     revision
         .metrics
-        .policy_fault(&member.name, route, phase, fault.kind());
+        .policy_uses
+        .fault(&member.name, route, phase, fault.kind());
     let on_failure = match member.on_failure {
         OnFailure::Open => "open",
         OnFailure::Closed => "closed",

@@ -9,6 +9,8 @@ use portcullis_config::{ComponentSource, Policy as PolicyConfig};
 use portcullis_config::{ConfigErrors, Lines, Problem, pointer_to_path};
 use sha2::{Digest as _, Sha256};
 
+use super::fault_circuit::FaultCircuit;
+use super::fault_circuits::{FaultCircuits, UseIdentity};
 use crate::capability::Capabilities;
 use crate::capability::redis::{RedisBinding, RedisGrant};
 use crate::snapshot::Foundations;
@@ -181,6 +183,22 @@ impl LoadedPolicy {
     pub fn kv_quota(&self) -> Option<usize> {
         let kv = self.config.grants.kv?;
         Some(usize::try_from(kv.max_bytes).unwrap_or(usize::MAX))
+    }
+
+    /// The fault circuit of its use at that place of that route, if it is to have one.
+    pub fn fault_circuit(
+        &self,
+        (route, place): (&str, usize),
+        config: &serde_json::Value,
+        circuits: &FaultCircuits,
+    ) -> Option<Arc<FaultCircuit>> {
+        let settings = self.config.fault_circuit?;
+        let identity = UseIdentity {
+            digest: self.component.digest.clone(),
+            terms: self.config.clone(),
+            config: config.clone(),
+        };
+        Some(circuits.open((route, &self.name, place), identity, settings))
     }
 
     /// What the config grants this policy on that route.

@@ -2,6 +2,8 @@
 
 pub mod chain;
 pub mod edit;
+pub mod fault_circuit;
+pub mod fault_circuits;
 pub mod loader;
 pub mod verdict;
 
@@ -9,6 +11,7 @@ use std::sync::Arc;
 
 use portcullis_config::OnFailure;
 
+use self::fault_circuit::FaultCircuit;
 use crate::telemetry::metrics::PolicyTimers;
 use crate::wasm::policy::Policy;
 
@@ -22,6 +25,8 @@ pub struct PolicyUse {
     pub slot: usize,
     /// What becomes of the request when a hook does not end well.
     pub on_failure: OnFailure,
+    /// Leaves it alone while it keeps failing; `None`: never.
+    pub fault_circuit: Option<Arc<FaultCircuit>>,
     /// The component, configured for this use.
     pub policy: Policy,
     /// How long its hooks take.

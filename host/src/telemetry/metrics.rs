@@ -18,7 +18,9 @@ use prometheus::{Registry, TextEncoder};
 use super::client::ClientCounters;
 use super::downstream::DownstreamMetrics;
 use super::mirror::MirrorMetrics;
+use super::policy_use::{self, PolicyUseMetrics};
 use super::upstream::{self, EndpointReading, UpstreamMetrics};
+use crate::policy::fault_circuits::CircuitReading;
 use crate::wasm::Phase;
 
 /// Seconds; the boundaries of OpenTelemetry's HTTP conventions, with finer ones below.
@@ -43,7 +45,8 @@ pub struct Metrics {
     pub upstreams: UpstreamMetrics,
     request_duration: Histogram<f64>,
     policy_duration: Histogram<f64>,
-    policy_faults: Counter<u64>,
+    /// Of uses of policies.
+    pub policy_uses: PolicyUseMetrics,
     attempts: Counter<u64>,
     retries: Counter<u64>,
     connections: UpDownCounter<i64>,
@@ -89,11 +92,7 @@ impl Metrics {
                 "Time of one hook of a policy, host calls included",
                 POLICY_SECONDS,
             ),
-            policy_faults: counter(
-                &meter,
-                "portcullis.policy.faults",
-                "Hooks that did not end well, by kind: trap, deadline, memory, error, host, overloaded",
-            ),
+            policy_uses: PolicyUseMetrics::new(&meter),
             attempts: counter(
                 &meter,
                 "portcullis.upstream.attempts",
@@ -143,17 +142,6 @@ impl Metrics {
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
             .map_err(|error| MetricsError(error.to_string()))
-    }
-
-    /// A hook of a policy on a route did not end well.
-    pub fn policy_fault(&self, policy: &str, route: &str, phase: Phase, kind: &'static str) {
-        let labels = [
-            KeyValue::new("portcullis.policy", policy.to_owned()),
-            KeyValue::new("portcullis.route", route.to_owned()),
-            KeyValue::new("portcullis.phase", phase.name()),
-            KeyValue::new("portcullis.fault", kind),
-        ];
-        self.policy_faults.add(1, &labels);
     }
 
     /// An attempt was made because of `reason`: a status or a failure's name.
@@ -226,6 +214,14 @@ impl Metrics {
         read: impl Fn() -> Vec<EndpointReading> + Send + Sync + Clone + 'static,
     ) {
         upstream::observe(&self.meter, read);
+    }
+
+    /// Shows the fault circuits that `read` finds whenever the metrics are read.
+    pub fn observe_fault_circuits(
+        &self,
+        read: impl Fn() -> Vec<CircuitReading> + Send + Sync + 'static,
+    ) {
+        policy_use::observe_circuits(&self.meter, read);
     }
 
     fn announce_build(&self) {

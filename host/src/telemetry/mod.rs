@@ -6,4 +6,5 @@ pub mod log;
 pub mod metrics;
 pub mod mirror;
 pub mod policy;
+pub mod policy_use;
 pub mod upstream;

@@ -15,6 +15,7 @@ mod connections;
 mod drain;
 mod edge_cases;
 mod edge_policies;
+mod fault_circuits;
 mod forwarding;
 mod fuzz_corpus;
 mod grpc_peers;

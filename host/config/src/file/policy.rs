@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration;
 use crate::part::Part;
-use crate::policy::{Capability, Isolation, KvGrant, Limits};
+use crate::policy::{Capability, FaultCircuit, Isolation, KvGrant, Limits};
 use crate::units::{DurationText, SizeText};
 
 /// A component and the terms on which it runs.
@@ -32,6 +32,9 @@ pub(crate) struct PolicyFile {
     /// What one call of a hook may use, its calls of the host included.
     #[serde(default)]
     pub(crate) limits: Part<LimitsFile>,
+    /// When a use that keeps failing is left alone for a while; never if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fault_circuit: Option<Part<FaultCircuitFile>>,
 }
 
 /// Capabilities of a policy; one that is left out is not granted.
@@ -86,6 +89,32 @@ pub(crate) struct LimitsFile {
     pub(crate) time: Part<DurationText>,
     /// Linear memory: 1MiB to 1GiB.
     pub(crate) memory: Part<SizeText>,
+}
+
+/// When a use of a policy that keeps failing is left alone; meanwhile on_failure says what its requests
+/// get.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields, rename = "FaultCircuit")]
+pub(crate) struct FaultCircuitFile {
+    /// Faults within the window that open it.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) faults: Part<u32>,
+    /// The time in which faults are counted together: 100ms to 1h.
+    pub(crate) window: Part<DurationText>,
+    /// How long the policy is not called; then one hook at a time probes: 100ms to 1h.
+    pub(crate) open_for: Part<DurationText>,
+}
+
+impl Default for FaultCircuitFile {
+    fn default() -> Self {
+        let circuit = FaultCircuit::default();
+        Self {
+            faults: Part::Read(circuit.faults),
+            window: duration(circuit.window),
+            open_for: duration(circuit.open_for),
+        }
+    }
 }
 
 impl Default for KvGrantFile {

@@ -98,6 +98,7 @@ fn policy() -> Policy {
             time: Duration::from_millis(20),
             memory: 8 << 20,
         },
+        fault_circuit: None,
     }
 }
 
@@ -183,6 +184,7 @@ fn what_is_left_out_has_its_default() {
             memory: 16 << 20
         }
     );
+    assert_eq!(own.fault_circuit, None);
     let abs = &config.policies["abs"].component;
     assert_eq!(abs, &ComponentSource::File("/opt/x.wasm".into()));
     let route = &config.routes[0];
@@ -279,4 +281,36 @@ fn matches_are_the_same_whatever_their_case_and_order() {
             "34: routes[1].match: route \"again\" matches the same requests as route \"service1\": change one, or remove it"
         ]
     );
+}
+
+#[test]
+fn a_fault_circuit_has_defaults_and_bounds() {
+    let circuit = |text: &str| {
+        let line = format!("isolation: pooled\n    fault_circuit: {text}");
+        parse(&sample_with("isolation: pooled", &line))
+    };
+    let defaults = circuit("{}").unwrap();
+    assert_eq!(
+        defaults.policies["rate-limit"].fault_circuit,
+        Some(FaultCircuit::default())
+    );
+    let set = circuit("{ faults: 3, window: 1s, open_for: 500ms }").unwrap();
+    let expected = FaultCircuit {
+        faults: 3,
+        window: Duration::from_secs(1),
+        open_for: Duration::from_millis(500),
+    };
+    assert_eq!(set.policies["rate-limit"].fault_circuit, Some(expected));
+    let place = "policies.rate-limit.fault_circuit";
+    for (text, problem) in [
+        ("{ faults: 0 }", "faults: must be 1 to 10000, found 0"),
+        ("{ window: 1ms }", "window: must be 100ms to 1h, found 1ms"),
+        (
+            "{ open_for: 2h }",
+            "open_for: must be 100ms to 1h, found 2h",
+        ),
+    ] {
+        let errors = circuit(text).unwrap_err().to_string();
+        assert!(errors.contains(&format!("{place}.{problem}")), "{errors}");
+    }
 }

@@ -4,16 +4,21 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Checks, MILLISECOND, Names, present};
-use crate::file::{GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile};
-use crate::part::{NAME_TITLE, is_name};
+use super::{Checks, HOUR, MILLISECOND, Names, present};
+use crate::file::{
+    FaultCircuitFile, GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile,
+};
+use crate::part::{NAME_TITLE, Part, is_name};
 use crate::path::{join_index, join_key};
 use crate::policy::{
-    Capability, ComponentSource, Grants, KvGrant, Limits, MetricsGrant, Policy, RedisGrant,
+    Capability, ComponentSource, FaultCircuit, Grants, KvGrant, Limits, MetricsGrant, Policy,
+    RedisGrant,
 };
 
 /// A policy that needs longer for one call holds a request, and with `pooled` an instance, for too long.
 const MAX_TIME: Duration = Duration::from_mins(1);
+/// A shorter window or rest means nothing.
+const MIN_CIRCUIT_TIME: Duration = Duration::from_millis(100);
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -43,12 +48,16 @@ pub(super) fn policy(
     let limits = checks
         .read(&limits_path, file.limits)
         .and_then(|file| limits(&limits_path, file, checks));
+    let fault_circuit = file
+        .fault_circuit
+        .map(|part| fault_circuit(&join_key(path, "fault_circuit"), part, checks));
     Some(Policy {
         component: component?,
         isolation: isolation?,
         grants: grants?,
         stub: BTreeSet::from_iter(stub?),
         limits: limits?,
+        fault_circuit: present(fault_circuit)?,
     })
 }
 
@@ -153,5 +162,23 @@ fn limits(path: &str, file: LimitsFile, checks: &mut Checks) -> Option<Limits> {
     Some(Limits {
         time: time?,
         memory: memory?,
+    })
+}
+
+fn fault_circuit(
+    path: &str,
+    part: Part<FaultCircuitFile>,
+    checks: &mut Checks,
+) -> Option<FaultCircuit> {
+    let file = checks.read(path, part)?;
+    let faults = checks.read(&join_key(path, "faults"), file.faults);
+    let mut time =
+        |key: &str, part| checks.duration(&join_key(path, key), part, MIN_CIRCUIT_TIME, HOUR);
+    let window = time("window", file.window);
+    let open_for = time("open_for", file.open_for);
+    Some(FaultCircuit {
+        faults: faults?,
+        window: window?,
+        open_for: open_for?,
     })
 }

@@ -1,0 +1,72 @@
+//! What is measured of uses of policies beside their time: faults, and hooks that were not called.
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Meter};
+
+use super::metrics::counter;
+use crate::policy::fault_circuits::CircuitReading;
+use crate::wasm::Phase;
+
+/// Instruments of uses of policies.
+pub struct PolicyUseMetrics {
+    faults: Counter<u64>,
+    circuit_refused: Counter<u64>,
+}
+
+impl PolicyUseMetrics {
+    pub(super) fn new(meter: &Meter) -> Self {
+        Self {
+            faults: counter(
+                meter,
+                "portcullis.policy.faults",
+                "Hooks that did not end well, by kind: trap, deadline, memory, error, host, overloaded",
+            ),
+            circuit_refused: counter(
+                meter,
+                "portcullis.policy.circuit.refused",
+                "Hooks that were not called because the fault circuit of the policy's use was open",
+            ),
+        }
+    }
+
+    /// A hook of a policy on a route did not end well.
+    pub fn fault(&self, policy: &str, route: &str, phase: Phase, kind: &'static str) {
+        let [policy, route, phase] = hook(policy, route, phase);
+        let kind = KeyValue::new("portcullis.fault", kind);
+        self.faults.add(1, &[policy, route, phase, kind]);
+    }
+
+    /// A hook of a policy on a route was not called: its circuit was open.
+    pub fn circuit_refused(&self, policy: &str, route: &str, phase: Phase) {
+        self.circuit_refused.add(1, &hook(policy, route, phase));
+    }
+}
+
+fn hook(policy: &str, route: &str, phase: Phase) -> [KeyValue; 3] {
+    [
+        KeyValue::new("portcullis.policy", policy.to_owned()),
+        KeyValue::new("portcullis.route", route.to_owned()),
+        KeyValue::new("portcullis.phase", phase.name()),
+    ]
+}
+
+/// Shows fault circuits as `read` finds them each time that the metrics are read, so that one that is
+/// gone has no series.
+pub(super) fn observe_circuits(
+    meter: &Meter,
+    read: impl Fn() -> Vec<CircuitReading> + Send + Sync + 'static,
+) {
+    meter
+        .u64_observable_gauge("portcullis.policy.circuit.state")
+        .with_description("The fault circuit of a policy's use: 0 closed, 1 half-open, 2 open")
+        .with_callback(move |observer| {
+            for reading in read() {
+                let labels = [
+                    KeyValue::new("portcullis.policy", reading.policy),
+                    KeyValue::new("portcullis.route", reading.route),
+                ];
+                observer.observe(reading.state as u64, &labels);
+            }
+        })
+        .build();
+}
