@@ -154,13 +154,21 @@ pub struct RedisGrant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MetricsGrant {}
 
-/// What one call of a hook may use, its calls of the host included.
+/// What a hook may use, its calls of the host included, and what a use of the policy may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// 1 ms to 60 s of wall clock, default 50 ms.
     pub time: Duration,
     /// Linear memory in bytes: 1 MiB to 1 GiB, default 16 MiB.
     pub memory: u64,
+    /// Functions of the host that one hook may call: 1 to 1,000,000,000, default 10,000. Beyond it the hook
+    /// is ended.
+    pub host_calls: u32,
+    /// Lines that a use may log in a second, all workers together: 0 to 1,000,000, default 1,000. Further
+    /// ones are dropped.
+    pub log_lines: u32,
+    /// Series that a use may have: 0 to 100,000, default 200. Records of further ones are dropped.
+    pub metric_series: u32,
 }
 
 impl Default for Limits {
@@ -168,6 +176,9 @@ impl Default for Limits {
         Self {
             time: Duration::from_millis(50),
             memory: 16 << 20,
+            host_calls: 10_000,
+            log_lines: 1_000,
+            metric_series: 200,
         }
     }
 }

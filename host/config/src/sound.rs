@@ -129,6 +129,9 @@ impl Search<'_> {
                 "stub",
                 "grants",
                 "limits.time",
+                "limits.host_calls",
+                "limits.log_lines",
+                "limits.metric_series",
             ],
         ) {
             return None;

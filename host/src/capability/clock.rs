@@ -11,6 +11,7 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Host for HostState {
     fn monotonic_us(&mut self) -> wasmtime::Result<u64> {
+        self.called()?;
         Ok(match self.phase {
             // From 1, so that 0 always means "no clock".
             Some(_) => 1 + u64::try_from(START.elapsed().as_micros()).unwrap_or(u64::MAX - 1),
@@ -19,6 +20,7 @@ impl Host for HostState {
     }
 
     fn unix_us(&mut self) -> wasmtime::Result<u64> {
+        self.called()?;
         let since = match self.phase {
             Some(_) => SystemTime::now()
                 .duration_since(UNIX_EPOCH)

@@ -259,6 +259,7 @@ impl HostState {
 
 impl Host for HostState {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        self.called()?;
         Ok(self.kv().map(|space| space.get(&key, Instant::now())))
     }
 
@@ -268,12 +269,14 @@ impl Host for HostState {
         value: Vec<u8>,
         ttl_ms: Option<u32>,
     ) -> wasmtime::Result<Result<(), Error>> {
+        self.called()?;
         Ok(self
             .kv()
             .and_then(|space| space.set(key, value, ttl(ttl_ms), Instant::now())))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<Result<bool, Error>> {
+        self.called()?;
         Ok(self.kv().map(|space| space.delete(&key, Instant::now())))
     }
 
@@ -283,6 +286,7 @@ impl Host for HostState {
         delta: i64,
         ttl_ms: Option<u32>,
     ) -> wasmtime::Result<Result<i64, Error>> {
+        self.called()?;
         Ok(self
             .kv()
             .and_then(|space| space.increment(key, delta, ttl(ttl_ms), Instant::now())))
@@ -295,6 +299,7 @@ impl Host for HostState {
         value: Vec<u8>,
         ttl_ms: Option<u32>,
     ) -> wasmtime::Result<Result<bool, Error>> {
+        self.called()?;
         Ok(self.kv().and_then(|space| {
             space.swap(key, expect.as_deref(), value, ttl(ttl_ms), Instant::now())
         }))

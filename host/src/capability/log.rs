@@ -1,7 +1,10 @@
 //! `log`: a policy's messages go to the gateway's log, under its name.
 
+use std::time::Instant;
+
 use tracing::Level as TracingLevel;
 
+use super::log_budget::Leave;
 use crate::wasm::bindings::portcullis::capability::log::{Host, Level};
 use crate::wasm::state::HostState;
 
@@ -19,13 +22,8 @@ const TARGET: &str = "policy";
 
 impl Host for HostState {
     fn enabled(&mut self, level: Level) -> wasmtime::Result<bool> {
-        Ok(match level {
-            Level::Trace => tracing::enabled!(target: TARGET, TracingLevel::TRACE),
-            Level::Debug => tracing::enabled!(target: TARGET, TracingLevel::DEBUG),
-            Level::Info => tracing::enabled!(target: TARGET, TracingLevel::INFO),
-            Level::Warn => tracing::enabled!(target: TARGET, TracingLevel::WARN),
-            Level::Error => tracing::enabled!(target: TARGET, TracingLevel::ERROR),
-        })
+        self.called()?;
+        Ok(is_enabled(level))
     }
 
     fn log(
@@ -34,8 +32,8 @@ impl Host for HostState {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        self.log_lines += 1;
-        if self.log_lines > MAX_LINES {
+        self.called()?;
+        if !is_enabled(level) || !self.may_log() {
             return Ok(());
         }
         let message = one_line(&message, MAX_MESSAGE_BYTES);
@@ -49,6 +47,41 @@ impl Host for HostState {
             Level::Error => tracing::error!(target: TARGET, policy, route, fields, "{message}"),
         }
         Ok(())
+    }
+}
+
+impl HostState {
+    /// Whether the hook and the use may log another line. Says how many were dropped, once they may again.
+    fn may_log(&mut self) -> bool {
+        self.log_lines += 1;
+        let allowed = self.log_lines <= MAX_LINES;
+        let Some(budget) = &self.capabilities.log else {
+            return allowed;
+        };
+        let Leave::Granted { dropped } = budget.take(allowed, Instant::now()) else {
+            return false;
+        };
+        if dropped > 0 {
+            let (policy, route) = (&*self.capabilities.policy, &*self.capabilities.route);
+            let most = budget.per_second;
+            tracing::warn!(
+                target: TARGET,
+                policy,
+                route,
+                "{dropped} lines were dropped: a hook may log {MAX_LINES}, and limits.log_lines allows {most} a second"
+            );
+        }
+        true
+    }
+}
+
+fn is_enabled(level: Level) -> bool {
+    match level {
+        Level::Trace => tracing::enabled!(target: TARGET, TracingLevel::TRACE),
+        Level::Debug => tracing::enabled!(target: TARGET, TracingLevel::DEBUG),
+        Level::Info => tracing::enabled!(target: TARGET, TracingLevel::INFO),
+        Level::Warn => tracing::enabled!(target: TARGET, TracingLevel::WARN),
+        Level::Error => tracing::enabled!(target: TARGET, TracingLevel::ERROR),
     }
 }
 

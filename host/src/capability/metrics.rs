@@ -7,6 +7,7 @@ type Labels = Vec<(String, String)>;
 
 impl Host for HostState {
     fn count(&mut self, name: String, by: f64, labels: Labels) -> wasmtime::Result<()> {
+        self.called()?;
         if let (Some(counters), Some(_)) = (&self.capabilities.metrics, self.phase) {
             counters.count(&name, by, &labels);
         }
@@ -14,6 +15,7 @@ impl Host for HostState {
     }
 
     fn gauge(&mut self, name: String, value: f64, labels: Labels) -> wasmtime::Result<()> {
+        self.called()?;
         if let (Some(counters), Some(_)) = (&self.capabilities.metrics, self.phase) {
             counters.gauge(&name, value, &labels);
         }
@@ -21,6 +23,7 @@ impl Host for HostState {
     }
 
     fn observe(&mut self, name: String, value: f64, labels: Labels) -> wasmtime::Result<()> {
+        self.called()?;
         if let (Some(counters), Some(_)) = (&self.capabilities.metrics, self.phase) {
             counters.observe(&name, value, &labels);
         }

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod kv;
 pub mod log;
+pub mod log_budget;
 pub mod metrics;
 pub mod random;
 pub mod redis;
@@ -14,6 +15,7 @@ pub mod redis;
 use std::sync::Arc;
 
 use self::kv::KvSpace;
+use self::log_budget::LogBudget;
 use self::redis::RedisGrant;
 use crate::telemetry::policy::PolicyCounters;
 
@@ -24,6 +26,8 @@ pub struct Capabilities {
     pub policy: Arc<str>,
     /// The route that uses it.
     pub route: Arc<str>,
+    /// Lines that it may log; `None`: as many as a hook may.
+    pub log: Option<LogBudget>,
     /// Its space of keys in this process.
     pub kv: Option<Arc<KvSpace>>,
     /// Its Redis binding.

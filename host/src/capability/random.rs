@@ -5,6 +5,7 @@ use crate::wasm::state::HostState;
 
 impl Host for HostState {
     fn next(&mut self) -> wasmtime::Result<u64> {
+        self.called()?;
         Ok(if self.phase.is_some() {
             rand::random()
         } else {

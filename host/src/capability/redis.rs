@@ -233,6 +233,7 @@ impl HostState {
 
 impl Host for HostState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        self.called()?;
         let worker = self.worker;
         Ok(match self.redis() {
             Ok(grant) => grant.command(worker, Cmd::get(grant.key(&key))).await,
@@ -247,6 +248,7 @@ impl Host for HostState {
         ttl_ms: Option<u32>,
         when: Condition,
     ) -> wasmtime::Result<Result<bool, Error>> {
+        self.called()?;
         let worker = self.worker;
         let grant = match self.redis() {
             Ok(grant) => grant,
@@ -269,6 +271,7 @@ impl Host for HostState {
     }
 
     async fn delete(&mut self, keys: Vec<String>) -> wasmtime::Result<Result<u32, Error>> {
+        self.called()?;
         let worker = self.worker;
         Ok(match self.redis() {
             Ok(_) if keys.is_empty() => Ok(0),
@@ -286,6 +289,7 @@ impl Host for HostState {
         delta: i64,
         ttl_ms: Option<u32>,
     ) -> wasmtime::Result<Result<i64, Error>> {
+        self.called()?;
         let worker = self.worker;
         let grant = match self.redis() {
             Ok(grant) => grant,
@@ -317,6 +321,7 @@ impl Host for HostState {
         keys: Vec<String>,
         args: Vec<Vec<u8>>,
     ) -> wasmtime::Result<Result<Reply, Error>> {
+        self.called()?;
         let worker = self.worker;
         let grant = match self.redis() {
             Ok(grant) if grant.scripts => grant,

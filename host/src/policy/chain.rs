@@ -225,10 +225,11 @@ fn failed(
     fault: Fault,
 ) -> Option<GatewayError> {
     let route = &exchange.route.name;
-    revision
-        .metrics
-        .policy_uses
-        .fault(&member.name, route, phase, fault.kind());
+    let metrics = &revision.metrics.policy_uses;
+    metrics.fault(&member.name, route, phase, fault.kind());
+    if let Some(limit) = fault.limit() {
+        metrics.limit_refused(&member.name, route, limit);
+    }
     let on_failure = match member.on_failure {
         OnFailure::Open => "open",
         OnFailure::Closed => "closed",

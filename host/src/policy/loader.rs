@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use portcullis_config::{ComponentSource, Policy as PolicyConfig};
 use portcullis_config::{ConfigErrors, Lines, Problem, pointer_to_path};
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::fault_circuit::FaultCircuit;
 use super::fault_circuits::{FaultCircuits, UseIdentity};
 use crate::capability::Capabilities;
+use crate::capability::log_budget::LogBudget;
 use crate::capability::redis::{RedisBinding, RedisGrant};
 use crate::snapshot::Foundations;
 use crate::telemetry::policy::PolicyCounters;
@@ -161,6 +163,7 @@ impl PolicyLoader {
             isolation: policy.config.isolation,
             time: limits.time,
             memory_bytes: usize::try_from(limits.memory).unwrap_or(usize::MAX),
+            host_calls: limits.host_calls,
         };
         Policy::prepare(
             &self.engines,
@@ -223,11 +226,19 @@ impl LoadedPolicy {
                 foundations.metrics.clone(),
                 &self.name,
                 route,
+                self.config.limits.metric_series as usize,
             ))
         });
+        let uses = &foundations.metrics.policy_uses;
+        let log = LogBudget::new(
+            self.config.limits.log_lines,
+            uses.bind_limit(&self.name, route, "log_lines"),
+            Instant::now(),
+        );
         Capabilities {
             policy: self.name.as_str().into(),
             route: route.into(),
+            log: Some(log),
             kv,
             redis,
             metrics,

@@ -10,8 +10,6 @@ use opentelemetry::metrics::{BoundCounter, BoundHistogram, Gauge};
 
 use super::metrics::Metrics;
 
-/// Series that one use of a policy may have; records of further ones are dropped.
-const MAX_SERIES: usize = 200;
 /// Labels of one series that are kept.
 const MAX_LABELS: usize = 8;
 /// Bytes of a name or value that are kept.
@@ -28,12 +26,17 @@ pub struct PolicyCounters {
     gauges: DashMap<String, Gauge<f64>>,
     histograms: DashMap<String, BoundHistogram<f64>>,
     series: AtomicUsize,
+    max_series: usize,
+    refused: BoundCounter<u64>,
 }
 
 impl PolicyCounters {
-    /// No series yet.
-    pub fn new(metrics: Arc<Metrics>, policy: &str, route: &str) -> Self {
+    /// No series yet. Records of more than `max_series` are dropped, and counted.
+    pub fn new(metrics: Arc<Metrics>, policy: &str, route: &str, max_series: usize) -> Self {
+        let uses = &metrics.policy_uses;
         Self {
+            max_series,
+            refused: uses.bind_limit(policy, route, "metric_series"),
             metrics,
             policy: policy.to_owned(),
             route: route.to_owned(),
@@ -97,7 +100,11 @@ impl PolicyCounters {
     }
 
     fn may_add_series(&self) -> bool {
-        self.series.fetch_add(1, Ordering::Relaxed) < MAX_SERIES
+        let may = self.series.fetch_add(1, Ordering::Relaxed) < self.max_series;
+        if !may {
+            self.refused.add(1);
+        }
+        may
     }
 
     fn labels(&self, labels: &Labels) -> Vec<KeyValue> {
@@ -183,8 +190,9 @@ mod tests {
 
     #[test]
     fn a_policys_series_carry_its_name_and_are_bounded() {
+        const MAX_SERIES: usize = 50;
         let metrics = Arc::new(Metrics::start().unwrap());
-        let counters = PolicyCounters::new(metrics.clone(), "limit", "r");
+        let counters = PolicyCounters::new(metrics.clone(), "limit", "r", MAX_SERIES);
         for n in 0..2 * MAX_SERIES {
             counters.count("decisions", 1.0, &[pair("n", &n.to_string())]);
         }
@@ -205,7 +213,7 @@ mod tests {
     #[test]
     fn labels_that_would_break_the_page_are_renamed_or_dropped() {
         let metrics = Arc::new(Metrics::start().unwrap());
-        let counters = PolicyCounters::new(metrics, "limit", "r");
+        let counters = PolicyCounters::new(metrics, "limit", "r", 200);
         let given = [
             pair("", "empty"),
             pair("le", "5"),

@@ -1,7 +1,7 @@
-//! What is measured of uses of policies beside their time: faults, and hooks that were not called.
+//! What is measured of uses of policies beside their time: faults, hooks that were not called, limits.
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Meter};
+use opentelemetry::metrics::{BoundCounter, Counter, Meter};
 
 use super::metrics::counter;
 use crate::policy::fault_circuits::CircuitReading;
@@ -11,6 +11,7 @@ use crate::wasm::Phase;
 pub struct PolicyUseMetrics {
     faults: Counter<u64>,
     circuit_refused: Counter<u64>,
+    limit_refused: Counter<u64>,
 }
 
 impl PolicyUseMetrics {
@@ -19,12 +20,17 @@ impl PolicyUseMetrics {
             faults: counter(
                 meter,
                 "portcullis.policy.faults",
-                "Hooks that did not end well, by kind: trap, deadline, memory, error, host, overloaded",
+                "Hooks that did not end well, by kind: trap, deadline, memory, limit, error, host, overloaded",
             ),
             circuit_refused: counter(
                 meter,
                 "portcullis.policy.circuit.refused",
                 "Hooks that were not called because the fault circuit of the policy's use was open",
+            ),
+            limit_refused: counter(
+                meter,
+                "portcullis.policy.limit.refused",
+                "What a policy was refused because of its limits, by limit: hooks (host_calls), lines (log_lines), records (metric_series)",
             ),
         }
     }
@@ -40,6 +46,24 @@ impl PolicyUseMetrics {
     pub fn circuit_refused(&self, policy: &str, route: &str, phase: Phase) {
         self.circuit_refused.add(1, &hook(policy, route, phase));
     }
+
+    /// A use of a policy was refused something because of that key of its limits.
+    pub fn limit_refused(&self, policy: &str, route: &str, limit: &'static str) {
+        self.limit_refused.add(1, &limited(policy, route, limit));
+    }
+
+    /// The same, for what happens often.
+    pub fn bind_limit(&self, policy: &str, route: &str, limit: &'static str) -> BoundCounter<u64> {
+        self.limit_refused.bind(&limited(policy, route, limit))
+    }
+}
+
+fn limited(policy: &str, route: &str, limit: &'static str) -> [KeyValue; 3] {
+    [
+        KeyValue::new("portcullis.policy", policy.to_owned()),
+        KeyValue::new("portcullis.route", route.to_owned()),
+        KeyValue::new("portcullis.limit", limit),
+    ]
 }
 
 fn hook(policy: &str, route: &str, phase: Phase) -> [KeyValue; 3] {

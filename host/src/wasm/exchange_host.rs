@@ -21,6 +21,7 @@ impl Host for HostState {}
 
 impl HostExchange for HostState {
     fn id(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<String> {
+        self.called()?;
         Ok(self.exchange()?.id.clone())
     }
 
@@ -29,10 +30,12 @@ impl HostExchange for HostState {
         _: Resource<ExchangeHandle>,
         name: String,
     ) -> wasmtime::Result<Option<String>> {
+        self.called()?;
         Ok(self.exchange()?.attribute(&name))
     }
 
     fn head(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Head> {
+        self.called()?;
         let exchange = self.exchange()?;
         let request = &exchange.request;
         Ok(Head {
@@ -48,6 +51,7 @@ impl HostExchange for HostState {
         _: Resource<ExchangeHandle>,
         name: String,
     ) -> wasmtime::Result<Option<String>> {
+        self.called()?;
         Ok(first_value(&self.exchange()?.request.headers, &name))
     }
 
@@ -56,14 +60,17 @@ impl HostExchange for HostState {
         _: Resource<ExchangeHandle>,
         name: String,
     ) -> wasmtime::Result<Vec<Vec<u8>>> {
+        self.called()?;
         Ok(values(&self.exchange()?.request.headers, &name))
     }
 
     fn headers(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Fields> {
+        self.called()?;
         Ok(all_fields(&self.exchange()?.request.headers))
     }
 
     fn edit_headers(&mut self, _: Resource<ExchangeHandle>, ops: Vec<FieldOp>) -> Edited {
+        self.called()?;
         if self.phase != Some(Phase::OnRequest) {
             return Ok(Err(GuestEditError::TooLate));
         }
@@ -71,6 +78,7 @@ impl HostExchange for HostState {
     }
 
     fn set_head(&mut self, _: Resource<ExchangeHandle>, head: Head) -> Edited {
+        self.called()?;
         if self.phase != Some(Phase::OnRequest) {
             return Ok(Err(GuestEditError::TooLate));
         }
@@ -85,6 +93,7 @@ impl HostExchange for HostState {
 
     // The next three are never called: a component that imports them is refused at load (`NOT_OFFERED`).
     fn set_upstream(&mut self, _: Resource<ExchangeHandle>, name: String) -> Edited {
+        self.called()?;
         Ok(Err(GuestEditError::Forbidden(format!(
             "upstream {name:?} is not granted"
         ))))
@@ -95,16 +104,19 @@ impl HostExchange for HostState {
         _: Resource<ExchangeHandle>,
         _limit: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
+        self.called()?;
         Ok(Err(BodyError::NotGranted))
     }
 
     fn replace_body(&mut self, _: Resource<ExchangeHandle>, _body: Vec<u8>) -> Edited {
+        self.called()?;
         Ok(Err(GuestEditError::Forbidden(
             "the request's body is not granted".into(),
         )))
     }
 
     fn get_state(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.called()?;
         let place = self.place;
         let exchange = self.exchange()?;
         Ok(exchange
@@ -115,6 +127,7 @@ impl HostExchange for HostState {
     }
 
     fn set_state(&mut self, _: Resource<ExchangeHandle>, value: Vec<u8>) -> wasmtime::Result<()> {
+        self.called()?;
         // The contract gives this function no error to answer with: too much state is a fault.
         self.exchange()?
             .edits
@@ -127,10 +140,12 @@ impl HostExchange for HostState {
         _: Resource<ExchangeHandle>,
         key: String,
     ) -> wasmtime::Result<Option<String>> {
+        self.called()?;
         Ok(self.exchange()?.shared(&key).map(str::to_owned))
     }
 
     fn set_shared(&mut self, _: Resource<ExchangeHandle>, key: String, value: String) -> Edited {
+        self.called()?;
         Ok(self.exchange()?.edits.share(key, value).map_err(Into::into))
     }
 
@@ -141,6 +156,7 @@ impl HostExchange for HostState {
 
 impl HostResponse for HostState {
     fn source(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<ResponseSource> {
+        self.called()?;
         Ok(match &self.response()?.source {
             exchange::ResponseSource::Upstream => ResponseSource::Upstream,
             exchange::ResponseSource::Gateway(code) => ResponseSource::Gateway((*code).to_owned()),
@@ -149,6 +165,7 @@ impl HostResponse for HostState {
     }
 
     fn status(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<u16> {
+        self.called()?;
         Ok(self.response()?.status.as_u16())
     }
 
@@ -157,6 +174,7 @@ impl HostResponse for HostState {
         _: Resource<ResponseHandle>,
         name: String,
     ) -> wasmtime::Result<Option<String>> {
+        self.called()?;
         Ok(first_value(&self.response()?.headers, &name))
     }
 
@@ -165,14 +183,17 @@ impl HostResponse for HostState {
         _: Resource<ResponseHandle>,
         name: String,
     ) -> wasmtime::Result<Vec<Vec<u8>>> {
+        self.called()?;
         Ok(values(&self.response()?.headers, &name))
     }
 
     fn headers(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<Fields> {
+        self.called()?;
         Ok(all_fields(&self.response()?.headers))
     }
 
     fn set_status(&mut self, _: Resource<ResponseHandle>, status: u16) -> Edited {
+        self.called()?;
         if self.phase != Some(Phase::OnResponse) {
             return Ok(Err(GuestEditError::TooLate));
         }
@@ -180,6 +201,7 @@ impl HostResponse for HostState {
     }
 
     fn edit_headers(&mut self, _: Resource<ResponseHandle>, ops: Vec<FieldOp>) -> Edited {
+        self.called()?;
         if self.phase != Some(Phase::OnResponse) {
             return Ok(Err(GuestEditError::TooLate));
         }
@@ -191,10 +213,12 @@ impl HostResponse for HostState {
         _: Resource<ResponseHandle>,
         _limit: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
+        self.called()?;
         Ok(Err(BodyError::NotGranted))
     }
 
     fn replace_body(&mut self, _: Resource<ResponseHandle>, _body: Vec<u8>) -> Edited {
+        self.called()?;
         Ok(Err(GuestEditError::Forbidden(
             "the response's body is not granted".into(),
         )))

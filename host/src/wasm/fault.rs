@@ -18,6 +18,9 @@ pub enum Fault {
     /// The guest wanted more than `limits.memory`.
     #[error("more memory than limits.memory allows: {}", .0.message)]
     Memory(Stopped),
+    /// The hook did more of something than the policy's limits allow.
+    #[error("more than the policy may do: {}", .1.message)]
+    Limit(&'static str, Stopped),
     /// The guest answered with an error.
     #[error("the policy answered an error: {0}")]
     Error(String),
@@ -52,6 +55,24 @@ impl Stopped {
 #[error("{0}")]
 pub struct HostDefect(pub &'static str);
 
+/// What a host function answers when the guest has done too much. The guest is stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("limits.{limit} is {most}")]
+pub struct LimitPassed {
+    limit: &'static str,
+    most: u32,
+}
+
+impl LimitPassed {
+    /// `limits.host_calls`.
+    pub fn host_calls(most: u32) -> Self {
+        Self {
+            limit: "host_calls",
+            most,
+        }
+    }
+}
+
 /// An error of wasmtime on one line, a backtrace included: for lists of problems.
 pub fn one_line(error: &Error) -> String {
     let text = format!("{error:#}");
@@ -65,6 +86,8 @@ impl Fault {
             Fault::Overloaded(one_line(error))
         } else if error.is::<HostDefect>() {
             Fault::Host(Stopped::by(error))
+        } else if let Some(passed) = error.downcast_ref::<LimitPassed>() {
+            Fault::Limit(passed.limit, Stopped::by(error))
         } else if refused_memory || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
             Fault::Memory(Stopped::by(error))
         } else {
@@ -78,18 +101,28 @@ impl Fault {
             Fault::Trap(_) => "trap",
             Fault::Deadline(_) => "deadline",
             Fault::Memory(_) => "memory",
+            Fault::Limit(..) => "limit",
             Fault::Error(_) => "error",
             Fault::Host(_) => "host",
             Fault::Overloaded(_) => "overloaded",
         }
     }
 
+    /// The key under `limits` that was passed, where the kind is `limit`.
+    pub fn limit(&self) -> Option<&'static str> {
+        match self {
+            Fault::Limit(limit, _) => Some(limit),
+            _ => None,
+        }
+    }
+
     /// Where the guest was when it was stopped, innermost function first, on one line.
     pub fn backtrace(&self) -> Option<&str> {
         match self {
-            Fault::Trap(stopped) | Fault::Memory(stopped) | Fault::Host(stopped) => {
-                stopped.backtrace.as_deref()
-            }
+            Fault::Trap(stopped)
+            | Fault::Memory(stopped)
+            | Fault::Limit(_, stopped)
+            | Fault::Host(stopped) => stopped.backtrace.as_deref(),
             Fault::Deadline(_) | Fault::Error(_) | Fault::Overloaded(_) => None,
         }
     }

@@ -33,6 +33,7 @@ pub struct Policy {
     /// Time that one hook may take, host calls included.
     pub time: Duration,
     pub(super) memory_bytes: usize,
+    pub(super) host_calls: u32,
     /// Given to `configure` of each new instance; `None` where the config is in the snapshot.
     pub(super) config: Option<ConfigureEach>,
 }
@@ -59,6 +60,8 @@ pub struct Running {
     pub time: Duration,
     /// Linear memory that one instance may have.
     pub memory_bytes: usize,
+    /// Functions of the host that one hook may call.
+    pub host_calls: u32,
 }
 
 /// Why a use of a policy can't be made ready.
@@ -118,6 +121,7 @@ impl Policy {
             isolation: running.isolation,
             time: running.time,
             memory_bytes: running.memory_bytes,
+            host_calls: running.host_calls,
             config,
         })
     }

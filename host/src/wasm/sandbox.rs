@@ -51,6 +51,7 @@ impl Sandbox {
             worker,
             place,
             policy.memory_bytes,
+            policy.host_calls,
         );
         Self {
             store: store(policy.pre.engine(), state),
@@ -121,7 +122,7 @@ pub(super) fn lifecycle_store(
 ) -> Store<HostState> {
     store(
         engine,
-        HostState::new(capabilities, 0, 0, LIFECYCLE_MEMORY_BYTES),
+        HostState::new(capabilities, 0, 0, LIFECYCLE_MEMORY_BYTES, u32::MAX),
     )
 }
 

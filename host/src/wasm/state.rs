@@ -7,7 +7,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::Phase;
-use super::fault::HostDefect;
+use super::fault::{HostDefect, LimitPassed};
 use crate::capability::Capabilities;
 use crate::exchange::Exchange;
 
@@ -42,6 +42,8 @@ pub struct HostState {
     pub limiter: MemoryLimiter,
     /// Lines that the hook has logged.
     pub log_lines: usize,
+    host_calls: u32,
+    max_host_calls: u32,
     exchange: Option<Box<Exchange>>,
     wasi: Option<Box<InertWasi>>,
 }
@@ -53,6 +55,7 @@ impl HostState {
         worker: usize,
         place: usize,
         memory_bytes: usize,
+        max_host_calls: u32,
     ) -> Self {
         Self {
             capabilities,
@@ -65,6 +68,8 @@ impl HostState {
                 refused: false,
             },
             log_lines: 0,
+            host_calls: 0,
+            max_host_calls,
             exchange: None,
             wasi: None,
         }
@@ -76,6 +81,17 @@ impl HostState {
         self.phase = Some(phase);
         self.limiter.refused = false;
         self.log_lines = 0;
+        self.host_calls = 0;
+    }
+
+    /// The guest has called a function of the contract: each of them begins with this. Beyond
+    /// `limits.host_calls` it is stopped.
+    pub fn called(&mut self) -> wasmtime::Result<()> {
+        if self.host_calls >= self.max_host_calls {
+            return Err(LimitPassed::host_calls(self.max_host_calls).into());
+        }
+        self.host_calls += 1;
+        Ok(())
     }
 
     /// Takes the exchange back.

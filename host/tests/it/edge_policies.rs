@@ -88,7 +88,7 @@ fn labels_of(line: &str) -> Option<Vec<&str>> {
 #[test]
 fn no_label_of_a_policy_breaks_the_metrics_page() {
     let metrics = Arc::new(Metrics::start().unwrap());
-    let counters = PolicyCounters::new(metrics.clone(), "limit", "r");
+    let counters = PolicyCounters::new(metrics.clone(), "limit", "r", 200);
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let labels = [
         pair("", "empty"),

@@ -35,6 +35,7 @@ mod policies;
 mod policies_load;
 mod policies_state;
 mod policy_config;
+mod policy_limits;
 mod rate_limit;
 mod rate_limit_redis;
 mod real_clients;

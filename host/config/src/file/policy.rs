@@ -89,6 +89,15 @@ pub(crate) struct LimitsFile {
     pub(crate) time: Part<DurationText>,
     /// Linear memory: 1MiB to 1GiB.
     pub(crate) memory: Part<SizeText>,
+    /// Functions of the host that one hook may call; beyond it the hook is ended.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub(crate) host_calls: Part<u32>,
+    /// Lines that a use may log in a second, all workers together; further ones are dropped.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) log_lines: Part<u32>,
+    /// Series of its own that a use may have; records of further ones are dropped.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub(crate) metric_series: Part<u32>,
 }
 
 /// When a use of a policy that keeps failing is left alone; meanwhile on_failure says what its requests
@@ -131,6 +140,9 @@ impl Default for LimitsFile {
         Self {
             time: duration(limits.time),
             memory: Part::Read(SizeText(limits.memory)),
+            host_calls: Part::Read(limits.host_calls),
+            log_lines: Part::Read(limits.log_lines),
+            metric_series: Part::Read(limits.metric_series),
         }
     }
 }

@@ -97,6 +97,7 @@ fn policy() -> Policy {
         limits: Limits {
             time: Duration::from_millis(20),
             memory: 8 << 20,
+            ..Limits::default()
         },
         fault_circuit: None,
     }
@@ -181,7 +182,10 @@ fn what_is_left_out_has_its_default() {
         own.limits,
         Limits {
             time: Duration::from_millis(50),
-            memory: 16 << 20
+            memory: 16 << 20,
+            host_calls: 10_000,
+            log_lines: 1_000,
+            metric_series: 200,
         }
     );
     assert_eq!(own.fault_circuit, None);
@@ -313,4 +317,21 @@ fn a_fault_circuit_has_defaults_and_bounds() {
         let errors = circuit(text).unwrap_err().to_string();
         assert!(errors.contains(&format!("{place}.{problem}")), "{errors}");
     }
+}
+
+#[test]
+fn the_limits_that_count_can_be_set() {
+    let limits = "time: 20ms, memory: 8MiB";
+    let more = format!("{limits}, host_calls: 7, log_lines: 0, metric_series: 9");
+    let config = parse(&sample_with(limits, &more)).unwrap();
+    let expected = Limits {
+        host_calls: 7,
+        log_lines: 0,
+        metric_series: 9,
+        ..policy().limits
+    };
+    assert_eq!(config.policies["rate-limit"].limits, expected);
+    let none = parse(&sample_with(limits, "host_calls: 0")).unwrap_err();
+    let problem = "policies.rate-limit.limits.host_calls: must be 1 to 1000000000, found 0";
+    assert!(none.to_string().contains(problem), "{none}");
 }

@@ -159,9 +159,16 @@ fn check_stub(path: &str, stub: &[Capability], grants: &GrantsFile, checks: &mut
 fn limits(path: &str, file: LimitsFile, checks: &mut Checks) -> Option<Limits> {
     let time = checks.duration(&join_key(path, "time"), file.time, MILLISECOND, MAX_TIME);
     let memory = checks.size(&join_key(path, "memory"), file.memory, MIB, GIB);
+    let mut count = |key: &str, part| checks.read(&join_key(path, key), part);
+    let host_calls = count("host_calls", file.host_calls);
+    let log_lines = count("log_lines", file.log_lines);
+    let metric_series = count("metric_series", file.metric_series);
     Some(Limits {
         time: time?,
         memory: memory?,
+        host_calls: host_calls?,
+        log_lines: log_lines?,
+        metric_series: metric_series?,
     })
 }
 
