@@ -13,7 +13,9 @@ use tokio::sync::watch;
 
 use crate::access_log::registry::AccessLogs;
 use crate::capability::kv::KvSpaces;
+use crate::control::control_listener::{ControlListener, Gateway};
 use crate::control::status_listener::{self, Readiness};
+use crate::control::tokens::{TokenError, Tokens};
 use crate::listener::{self, ListenerSocket, certificate_watch};
 use crate::policy::fault_circuits::FaultCircuits;
 use crate::policy::loader::PolicyLoader;
@@ -48,6 +50,9 @@ pub enum StartError {
     /// The metrics exporter.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// The control API's tokens.
+    #[error("control.token_file: {0}")]
+    Tokens(#[from] TokenError),
     /// A thread or a runtime.
     #[error("a worker does not start: {0}")]
     Worker(#[source] io::Error),
@@ -72,6 +77,8 @@ pub struct Running {
     pub addresses: Vec<(String, SocketAddr)>,
     /// Address of the metrics listener.
     pub metrics_address: Option<SocketAddr>,
+    /// Address of the control listener.
+    pub control_address: Option<SocketAddr>,
     shared: Arc<Shared>,
     foundations: Foundations,
     stop: watch::Sender<bool>,
@@ -98,13 +105,14 @@ pub async fn check_on(errors: ConfigErrors, engines: Arc<Engines>) -> ConfigErro
 
 /// Starts a gateway. It serves when this returns. Gateways of one process may share `engines`.
 pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, StartError> {
-    let foundations = foundations(config, engines)?;
+    let foundations = foundations(config, engines.clone())?;
     let snapshot = Snapshot::build(config, 1, &foundations)
         .await
         .map_err(StartError::Config)?;
     let (addresses, sockets) = bind_all(config, foundations.workers)?;
     let readiness = Readiness::default();
     let metrics_address = start_metrics(config, &foundations, &readiness).await?;
+    let control = bind_control(config).await?;
     foundations.metrics.revision(snapshot.revision);
     settle(&snapshot, &foundations).await;
     let shared = Arc::new(Shared {
@@ -123,9 +131,21 @@ pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, St
     let tickets = foundations.tickets.clone();
     let certificate_watch = tokio::spawn(certificate_watch::watch(shared.clone(), tickets));
     readiness.set(true);
+    let control_address = control.as_ref().map(|(_, address)| *address);
+    if let Some((listener, _)) = control {
+        listener.serve(Gateway {
+            shared: shared.clone(),
+            upstreams: foundations.upstreams.clone(),
+            engines,
+            readiness: readiness.clone(),
+            addresses: addresses.clone(),
+            workers: foundations.workers,
+        });
+    }
     Ok(Running {
         addresses,
         metrics_address,
+        control_address,
         shared,
         foundations,
         stop,
@@ -152,6 +172,26 @@ async fn start_metrics(
         source,
     })?;
     Ok(Some(bound))
+}
+
+/// The control listener, bound, and its address.
+async fn bind_control(
+    config: &Config,
+) -> Result<Option<(ControlListener, SocketAddr)>, StartError> {
+    let Some(control) = &config.control else {
+        return Ok(None);
+    };
+    let tokens = Tokens::load_or_make(&control.token_file)?;
+    let failed = |source| StartError::Bind {
+        what: "control".into(),
+        address: control.address,
+        source,
+    };
+    let listener = ControlListener::bind(control, tokens)
+        .await
+        .map_err(failed)?;
+    let bound = listener.address().map_err(failed)?;
+    Ok(Some((listener, bound)))
 }
 
 impl Running {

@@ -20,6 +20,7 @@ use crate::listener::settings::{self, ListenerSettings};
 use crate::listener::ticket_keys::TicketKeys;
 use crate::policy::PolicyUse;
 use crate::policy::fault_circuits::FaultCircuits;
+use crate::policy::info::PolicyInfo;
 use crate::policy::loader::{ConfiguredUse, LoadedPolicy, PolicyLoader};
 use crate::route::destination::Destination;
 use crate::route::field_edits::FieldEdits;
@@ -54,6 +55,8 @@ pub struct Snapshot {
     pub timeouts: ClientTimeouts,
     /// Where names are looked up, for [`UpstreamRegistry::settle`].
     pub dns: Dns,
+    /// What is told of the policies, by name.
+    pub policies: Vec<PolicyInfo>,
     /// Number of policy uses in all chains.
     pub policy_uses: usize,
     /// Bytes of keys by policy, for [`KvSpaces::settle`] when this snapshot begins to serve.
@@ -152,6 +155,7 @@ impl Snapshot {
             limits: config.limits,
             timeouts: config.timeouts,
             dns: config.dns.clone(),
+            policies: policies.values().map(LoadedPolicy::info).collect(),
             policy_uses,
             kv_quotas,
             access_log,

@@ -5,6 +5,7 @@ mod access_log;
 mod balancing;
 mod client;
 mod condition;
+mod control;
 mod destination;
 mod field_edits;
 mod head;
@@ -24,6 +25,7 @@ pub(crate) use access_log::AccessLogFile;
 pub(crate) use balancing::{EndpointFile, HashFile, LoadBalancingFile};
 pub(crate) use client::{ClientLimitsFile, ClientTimeoutsFile, RouteLimitsFile};
 pub(crate) use condition::ConditionFile;
+pub(crate) use control::ControlFile;
 pub(crate) use destination::{FixedResponseFile, RedirectFile, ShareFile};
 pub(crate) use field_edits::FieldEditsFile;
 pub(crate) use head::PathNormalisationFile;
@@ -53,6 +55,8 @@ pub(crate) struct GatewayFile {
     pub(crate) listeners: Part<Vec<Part<ListenerFile>>>,
     /// Where metrics are served; nowhere if left out.
     pub(crate) metrics: Option<Part<MetricsFile>>,
+    /// Where the control API is served; nowhere if left out.
+    pub(crate) control: Option<Part<ControlFile>>,
     /// Worker threads; as many as the machine has cores if left out.
     #[schemars(range(min = 1, max = 256))]
     pub(crate) workers: Option<Part<u16>>,

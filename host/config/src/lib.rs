@@ -10,6 +10,7 @@ mod address;
 mod balancing;
 mod client;
 mod condition;
+mod control;
 mod destination;
 mod error;
 mod field_edits;
@@ -41,6 +42,7 @@ pub use access_log::{AccessLog, LogTarget};
 pub use balancing::{HashKey, LoadBalancing, WeightedEndpoint};
 pub use client::{ClientLimits, ClientTimeouts, RouteLimits};
 pub use condition::Condition;
+pub use control::Control;
 pub use destination::{
     Destination, FixedBody, FixedResponse, Redirect, RedirectPath, Share, Split,
 };

@@ -9,6 +9,7 @@ use crate::access_log::AccessLog;
 use crate::client::{ClientLimits, ClientTimeouts};
 use ipnet::IpNet;
 
+use crate::control::Control;
 use crate::listener::Listener;
 use crate::path::Lines;
 use crate::path_normalisation::PathNormalisation;
@@ -25,6 +26,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Where metrics are served. `None`: nowhere.
     pub metrics: Option<Metrics>,
+    /// Where the control API is served. `None`: nowhere.
+    pub control: Option<Control>,
     /// Worker threads, 1 to 256. `None`: as many as the machine has cores.
     pub workers: Option<usize>,
     /// How long requests in flight may take to finish when the gateway stops: 0 to 1 hour, default 10 s.

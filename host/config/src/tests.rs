@@ -2,6 +2,7 @@
 
 mod balancing;
 mod client;
+mod control;
 mod destinations;
 mod files;
 mod head;

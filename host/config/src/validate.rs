@@ -5,6 +5,7 @@ mod answers;
 mod balancing;
 mod checks;
 mod client;
+mod control;
 mod destinations;
 mod fields;
 mod head;
@@ -46,11 +47,24 @@ pub(crate) fn validate(
     let names = Names::of(&file, sources.base);
     let listeners = listeners::listeners(file.listeners, sources.base, checks);
     let metrics = file.metrics.map(|part| metrics(part, checks));
-    listeners::check_addresses(
-        listeners.as_deref(),
-        metrics.as_ref().and_then(Option::as_ref),
-        checks,
-    );
+    let control = file
+        .control
+        .map(|part| control::control(part, sources.base, checks));
+    let others = [
+        (
+            "metrics.address",
+            metrics
+                .as_ref()
+                .and_then(|metrics| Some(metrics.as_ref()?.address)),
+        ),
+        (
+            "control.address",
+            control
+                .as_ref()
+                .and_then(|control| Some(control.as_ref()?.address)),
+        ),
+    ];
+    listeners::check_addresses(listeners.as_deref(), others, checks);
     let workers = file.workers.map(|part| checks.read("workers", part));
     let drain_timeout = checks.duration("drain_timeout", file.drain_timeout, Duration::ZERO, HOUR);
     let limits = client::limits(file.limits, checks);
@@ -82,6 +96,7 @@ pub(crate) fn validate(
     Some(Config {
         listeners: listeners?,
         metrics: present(metrics)?,
+        control: present(control)?,
         workers: present(workers)?.map(usize::from),
         drain_timeout: drain_timeout?,
         limits: limits?,

@@ -1,6 +1,7 @@
 //! The command line: what `portcullis` can be told.
 
 mod check;
+mod control;
 mod inspect;
 mod open_files;
 mod run;
@@ -19,6 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   portcullis run --config gateway.yaml            serve; SIGHUP reloads, Ctrl-C or SIGTERM drains and stops
   portcullis check --config gateway.yaml          every problem of the config and its policies; exit code 1 if any
+  portcullis status                               what the gateway on this machine is doing
   portcullis policy inspect my-policy.wasm        hooks, imports, digest and manifest of a component
   portcullis schema > portcullis.schema.json      JSON Schema of the config, for editors";
 
@@ -35,6 +37,8 @@ enum Command {
     Run(ConfigArguments),
     /// Check a config with its policies, and start nothing
     Check(ConfigArguments),
+    /// Show what a running gateway is doing; asks its control API
+    Status(control::ControlArguments),
     /// Look at policies
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -49,6 +53,8 @@ enum PolicyCommand {
         /// A .wasm file, or builtin:NAME
         component: String,
     },
+    /// Show the policies of a running gateway; asks its control API
+    List(control::ControlArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,6 +87,10 @@ pub fn main() -> ExitCode {
             Command::Policy(PolicyCommand::Inspect { component }) => {
                 inspect::inspect(&component).await
             }
+            Command::Policy(PolicyCommand::List(arguments)) => {
+                control::list_policies(&arguments).await
+            }
+            Command::Status(arguments) => control::status(&arguments).await,
             Command::Schema => {
                 println!("{:#}", portcullis_config::json_schema());
                 Ok(())

@@ -88,4 +88,8 @@ fn announce(config: &Config, running: &Running) {
     if let Some(address) = running.metrics_address {
         tracing::info!("metrics on http://{address}/metrics");
     }
+    if let (Some(address), Some(control)) = (running.control_address, &config.control) {
+        let tokens = control.token_file.display();
+        tracing::info!("control API on http://{address}/api/v1, with a token of {tokens}");
+    }
 }

@@ -25,7 +25,8 @@ impl Readiness {
         self.0.store(ready, Ordering::Relaxed);
     }
 
-    fn is_ready(&self) -> bool {
+    /// Whether it wants traffic.
+    pub fn is_ready(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::fault_circuit::FaultCircuit;
 use super::fault_circuits::{FaultCircuits, UseIdentity};
+use super::info::PolicyInfo;
 use crate::capability::Capabilities;
 use crate::capability::log_budget::LogBudget;
 use crate::capability::redis::{RedisBinding, RedisGrant};
@@ -182,6 +183,11 @@ impl PolicyLoader {
 }
 
 impl LoadedPolicy {
+    /// What is told of it.
+    pub fn info(&self) -> PolicyInfo {
+        PolicyInfo::of(&self.name, &self.config, &self.component)
+    }
+
     /// Bytes that its space of keys may have, if it is granted one.
     pub fn kv_quota(&self) -> Option<usize> {
         let kv = self.config.grants.kv?;

@@ -4,6 +4,7 @@ pub mod chain;
 pub mod edit;
 pub mod fault_circuit;
 pub mod fault_circuits;
+pub mod info;
 pub mod loader;
 pub mod verdict;
 

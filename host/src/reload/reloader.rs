@@ -99,6 +99,7 @@ fn needs_restart(started: &Config, config: &Config) -> impl Iterator<Item = &'st
             addresses(started) != addresses(config),
         ),
         ("metrics", started.metrics != config.metrics),
+        ("control", started.control != config.control),
         ("workers", started.workers != config.workers),
         (
             "drain_timeout",

@@ -69,14 +69,18 @@ impl Destination {
         }
     }
 
-    /// The name of the upstream at a place that was chosen here.
-    pub fn name_of(&self, place: usize) -> Option<&Arc<str>> {
-        let mut targets: Box<dyn Iterator<Item = &Target>> = match self {
+    /// The upstreams that it may choose.
+    pub fn targets(&self) -> Box<dyn Iterator<Item = &Target> + '_> {
+        match self {
             Self::Upstream(target) => Box::new(std::iter::once(target)),
             Self::Split(split) => Box::new(split.targets()),
-            Self::Redirect(_) | Self::Respond(_) => return None,
-        };
-        targets
+            Self::Redirect(_) | Self::Respond(_) => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// The name of the upstream at a place that was chosen here.
+    pub fn name_of(&self, place: usize) -> Option<&Arc<str>> {
+        self.targets()
             .find(|target| target.place == place)
             .map(|target| &target.name)
     }

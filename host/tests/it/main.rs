@@ -12,6 +12,7 @@ mod circuits;
 mod cli;
 mod client_timeouts;
 mod connections;
+mod control_api;
 mod drain;
 mod edge_cases;
 mod edge_policies;

@@ -9,7 +9,6 @@ use super::{Checks, all, present, unique_name};
 use crate::address;
 use crate::file::{CertificateFile, ClientCertificatesFile, ListenerFile, ListenerTlsFile};
 use crate::listener::{CertificateFiles, ClientCertificates, Listener, ListenerTls};
-use crate::model::Metrics;
 use crate::part::Part;
 use crate::path::{join_index, join_key};
 
@@ -127,15 +126,16 @@ fn named_file(path: &str, part: Part<String>, base: &Path, checks: &mut Checks) 
 /// No two sockets on one address; with port 0 each gets a port of its own.
 pub(super) fn check_addresses(
     listeners: Option<&[Listener]>,
-    metrics: Option<&Metrics>,
+    others: [(&str, Option<SocketAddr>); 2],
     checks: &mut Checks,
 ) {
     let listeners = listeners.unwrap_or_default().iter().enumerate();
     let of_listeners = listeners
         .map(|(index, listener)| (format!("listeners[{index}].address"), listener.address));
-    let of_metrics = metrics.map(|metrics| ("metrics.address".to_owned(), metrics.address));
+    let others = others.into_iter();
+    let others = others.filter_map(|(path, address)| Some((path.to_owned(), address?)));
     let mut first: BTreeMap<SocketAddr, String> = BTreeMap::new();
-    for (path, address) in of_listeners.chain(of_metrics) {
+    for (path, address) in of_listeners.chain(others) {
         match first.get(&address) {
             Some(other) if address.port() != 0 => {
                 checks.add(path, format!("the same address as {other}"));

@@ -1,0 +1,54 @@
+//! Answers of the control API that are no: a problem in JSON (RFC 9457).
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Why a call was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Refusal {
+    /// The status code once more.
+    pub(super) status: u16,
+    /// The status in words.
+    pub(super) title: &'static str,
+    /// What is wrong, and how to put it right.
+    pub(super) detail: String,
+}
+
+impl Refusal {
+    /// With that status.
+    pub(super) fn new(status: StatusCode, detail: String) -> Self {
+        Self {
+            status: status.as_u16(),
+            title: status.canonical_reason().unwrap_or_default(),
+            detail,
+        }
+    }
+
+    /// There is no token, or none that is known.
+    pub(super) fn unauthorised(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, detail.to_owned())
+    }
+
+    /// The caller may not do this.
+    pub(super) fn forbidden(detail: String) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        let problem = HeaderValue::from_static("application/problem+json");
+        headers.insert(CONTENT_TYPE, problem);
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

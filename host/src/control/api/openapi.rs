@@ -1,0 +1,23 @@
+//! The API's description (OpenAPI 3.1), made from the code.
+
+use axum::Json;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Portcullis control API", description = "What a gateway is doing, and what it would make of a config."),
+    paths(super::status::status, super::policies::policies, super::validate::validate, document),
+    security(("token" = []))
+)]
+struct Api;
+
+/// Describes the API.
+#[utoipa::path(get, path = "/api/v1/openapi.json", responses((status = 200, description = "This document")))]
+pub(in crate::control) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    let mut document = Api::openapi();
+    let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("token", token);
+    Json(document)
+}

@@ -1,0 +1,172 @@
+//! `GET /api/v1/status`: what the gateway is doing now.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use portcullis_config::OnFailure;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::control::answer::Refusal;
+use crate::control::control_listener::ControlState;
+use crate::policy::PolicyUse;
+use crate::route::Route;
+use crate::upstream::status as upstream;
+
+/// A gateway at one moment.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::control) struct Status {
+    /// Of the program.
+    version: &'static str,
+    /// Counts the configs that have served since the start, from 1.
+    revision: u64,
+    /// Whether it wants traffic: false while it drains.
+    ready: bool,
+    /// Seconds since the start.
+    uptime_seconds: u64,
+    /// Threads that serve.
+    workers: usize,
+    /// In the order of the config at the start.
+    listeners: Vec<Listener>,
+    /// In the order in which they are tried.
+    routes: Vec<RouteStatus>,
+    /// By name.
+    upstreams: Vec<Upstream>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Listener {
+    name: String,
+    /// IP address and port.
+    address: String,
+}
+
+/// A route and its policies.
+#[derive(Debug, Serialize, ToSchema)]
+struct RouteStatus {
+    name: String,
+    /// Upstreams that it may send to; none for a redirect or a fixed response.
+    upstreams: Vec<String>,
+    /// In the order in which requests pass them.
+    policies: Vec<Use>,
+}
+
+/// A policy in a route's chain.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Use {
+    policy: String,
+    /// `open` or `closed`.
+    on_failure: &'static str,
+    /// The hooks that are called.
+    hooks: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Upstream {
+    name: String,
+    /// A further request would be refused, or would have to wait.
+    is_full: bool,
+    /// Requests in flight, those that wait included.
+    requests: u32,
+    /// Connections in use.
+    connections: u32,
+    /// Requests that wait for a connection.
+    pending: u32,
+    /// Empty: its names have not been resolved.
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Endpoint {
+    /// Its address, as metrics name it.
+    name: String,
+    /// Host and port of the config.
+    authority: String,
+    weight: u32,
+    /// What the health checks say.
+    healthy: bool,
+    /// Milliseconds that are left of an ejection.
+    ejected_for_ms: Option<u64>,
+    /// Requests in flight.
+    in_flight: u32,
+}
+
+/// Tells what serves, and how the upstreams are.
+#[utoipa::path(get, path = "/api/v1/status", responses(
+    (status = 200, description = "The gateway at this moment", body = Status),
+    (status = 401, description = "No token, or none that is known", body = Refusal),
+    (status = 403, description = "Called by a name, or from a page, that is not its own", body = Refusal),
+))]
+pub(in crate::control) async fn status(State(state): State<Arc<ControlState>>) -> Json<Status> {
+    let gateway = &state.gateway;
+    let snapshot = gateway.shared.snapshot.load();
+    let listeners = gateway.addresses.iter().map(|(name, address)| Listener {
+        name: name.clone(),
+        address: address.to_string(),
+    });
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: snapshot.revision,
+        ready: gateway.readiness.is_ready(),
+        uptime_seconds: state.started.elapsed().as_secs(),
+        workers: gateway.workers,
+        listeners: listeners.collect(),
+        routes: snapshot
+            .routes
+            .iter()
+            .map(|route| of_route(route))
+            .collect(),
+        upstreams: gateway
+            .upstreams
+            .status()
+            .into_iter()
+            .map(of_upstream)
+            .collect(),
+    })
+}
+
+fn of_route(route: &Route) -> RouteStatus {
+    let targets = route.destination.targets();
+    RouteStatus {
+        name: route.name.to_string(),
+        upstreams: targets.map(|target| target.name.to_string()).collect(),
+        policies: route.chain.iter().map(of_use).collect(),
+    }
+}
+
+fn of_use(member: &PolicyUse) -> Use {
+    let hooks = crate::wasm::Phase::ALL.into_iter();
+    let called = hooks.filter(|phase| member.policy.exports(*phase));
+    Use {
+        policy: member.name.to_string(),
+        on_failure: match member.on_failure {
+            OnFailure::Open => "open",
+            OnFailure::Closed => "closed",
+        },
+        hooks: called.map(|phase| phase.name()).collect(),
+    }
+}
+
+fn of_upstream(status: upstream::UpstreamStatus) -> Upstream {
+    Upstream {
+        name: status.name,
+        is_full: status.is_full,
+        requests: status.circuit.requests,
+        connections: status.circuit.connections,
+        pending: status.circuit.pending,
+        endpoints: status.endpoints.into_iter().map(of_endpoint).collect(),
+    }
+}
+
+fn of_endpoint(status: upstream::EndpointStatus) -> Endpoint {
+    let left = status.ejected_for;
+    Endpoint {
+        name: status.name,
+        authority: status.authority,
+        weight: status.weight,
+        healthy: status.healthy,
+        ejected_for_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+        in_flight: status.in_flight,
+    }
+}

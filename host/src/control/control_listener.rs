@@ -1,0 +1,106 @@
+//! The control listener: the API under `/api/v1`, for who has a token.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::routing::{get, post};
+use portcullis_config::Control;
+use tokio::net::TcpListener;
+
+use super::access;
+use super::answer::Refusal;
+use super::api::{openapi, policies, status, validate};
+use super::status_listener::Readiness;
+use super::tokens::Tokens;
+use crate::upstream::registry::UpstreamRegistry;
+use crate::wasm::engine::Engines;
+use crate::worker::Shared;
+
+/// What the API sees of the gateway.
+pub struct ControlState {
+    pub(super) tokens: Tokens,
+    /// Names by which it may be called.
+    pub(super) hosts: BTreeSet<String>,
+    /// Where relative names of a config start.
+    pub(super) base: PathBuf,
+    pub(super) gateway: Gateway,
+    pub(super) started: Instant,
+}
+
+/// The running gateway, as far as the API tells of it.
+pub struct Gateway {
+    /// Snapshot and metrics.
+    pub shared: Arc<Shared>,
+    /// Upstreams.
+    pub upstreams: Arc<UpstreamRegistry>,
+    /// For checking what is not served.
+    pub engines: Arc<Engines>,
+    /// Whether it wants traffic.
+    pub readiness: Readiness,
+    /// Listeners by name, with their ports.
+    pub addresses: Vec<(String, SocketAddr)>,
+    /// Threads that serve.
+    pub workers: usize,
+}
+
+/// A listener that is bound and answers nobody yet.
+pub struct ControlListener {
+    listener: TcpListener,
+    tokens: Tokens,
+    control: Control,
+}
+
+impl ControlListener {
+    /// Binds the address.
+    pub async fn bind(control: &Control, tokens: Tokens) -> io::Result<Self> {
+        Ok(Self {
+            listener: TcpListener::bind(control.address).await?,
+            tokens,
+            control: control.clone(),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves in the background of the present runtime.
+    pub fn serve(self, gateway: Gateway) {
+        let state = ControlState {
+            tokens: self.tokens,
+            hosts: self.control.hosts,
+            base: self.control.base,
+            gateway,
+            started: Instant::now(),
+        };
+        let router = router(Arc::new(state));
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(self.listener, router).await {
+                tracing::error!("the control listener ended: {error}");
+            }
+        });
+    }
+}
+
+fn router(state: Arc<ControlState>) -> Router {
+    Router::new()
+        .route("/api/v1/status", get(status::status))
+        .route("/api/v1/policies", get(policies::policies))
+        .route("/api/v1/config/validate", post(validate::validate))
+        .route("/api/v1/openapi.json", get(openapi::document))
+        .fallback(|| async {
+            let detail = "no such thing; /api/v1/openapi.json lists what there is".to_owned();
+            Refusal::new(StatusCode::NOT_FOUND, detail)
+        })
+        // Around all of it: who may not call does not learn what there is.
+        .layer(middleware::from_fn_with_state(state.clone(), access::check))
+        .with_state(state)
+}

@@ -1,0 +1,336 @@
+//! The control API: who may call it, and what it tells.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use http::Method;
+use mock_service::MockService;
+use serde_json::Value;
+
+use crate::support::process::{Portcullis, run};
+use crate::support::{Answer, TestClient, component};
+
+/// A gateway with a control listener, a policy and two routes.
+struct Controlled {
+    gateway: Portcullis,
+    address: SocketAddr,
+    _upstream: MockService,
+}
+
+impl Controlled {
+    async fn start() -> Self {
+        let upstream = MockService::start().await;
+        let gateway = Portcullis::start(&config(&upstream)).await;
+        gateway.wait_for_log("control API on http://").await;
+        let log = gateway.log();
+        let (_, after) = log.split_once("control API on http://").unwrap();
+        let (address, _) = after.split_once("/api/v1").unwrap();
+        Self {
+            address: address.parse().unwrap(),
+            gateway,
+            _upstream: upstream,
+        }
+    }
+
+    fn token(&self, role: &str) -> String {
+        let file = std::fs::read_to_string(self.gateway.directory().join("control.token")).unwrap();
+        let mut lines = file.lines();
+        let line = lines.find_map(|line| line.strip_prefix(&format!("{role} ")));
+        line.unwrap().to_owned()
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut client = TestClient::connect(self.address).await;
+        client.send(method, path, headers, body).await
+    }
+
+    async fn get(&self, path: &str, role: &str) -> Answer {
+        let token = format!("Bearer {}", self.token(role));
+        self.call(Method::GET, path, &[("authorization", &token)], "")
+            .await
+    }
+
+    async fn validate(&self, text: &str, role: &str) -> Answer {
+        let token = format!("Bearer {}", self.token(role));
+        let headers = [("authorization", token.as_str())];
+        self.call(Method::POST, "/api/v1/config/validate", &headers, text)
+            .await
+    }
+}
+
+fn config(upstream: &MockService) -> String {
+    format!(
+        "
+control: {{ address: '127.0.0.1:0', hosts: [gateway.internal] }}
+upstreams:
+  u: {{ endpoints: [{}] }}
+policies:
+  noop: {{ component: 'file:{}', isolation: pooled }}
+  idle: {{ component: 'builtin:retry' }}
+routes:
+  - name: guarded
+    match: {{ path_prefix: /guarded }}
+    upstream: u
+    policies:
+      - {{ use: noop, on_failure: closed, config: {{ header: x-a }} }}
+  - {{ name: away, match: {{ path_prefix: /away }}, redirect: {{ host: example.com }} }}
+",
+        upstream.url(),
+        component("fixtures/noop").display()
+    )
+}
+
+#[tokio::test]
+async fn nobody_without_a_token_learns_what_there_is() {
+    let controlled = Controlled::start().await;
+    let mode = std::fs::metadata(controlled.gateway.directory().join("control.token")).unwrap();
+    let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o777;
+    assert_eq!(mode, 0o600);
+    let admin = controlled.token("admin");
+    let wrong = format!("Bearer {}", "0".repeat(64));
+    for path in ["/api/v1/status", "/api/v1/nothing", "/"] {
+        for headers in [
+            &[][..],
+            &[("authorization", wrong.as_str())],
+            &[("authorization", admin.as_str())],
+            &[("authorization", &format!("Basic {admin}"))],
+        ] {
+            let answer = controlled.call(Method::GET, path, headers, "").await;
+            assert_eq!(answer.status, 401, "{path} {headers:?}");
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+        }
+    }
+    assert_eq!(
+        controlled.get("/api/v1/nothing", "viewer").await.status,
+        404
+    );
+    assert!(!controlled.gateway.log().contains(&admin));
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_is_refused_even_with_a_token() {
+    let controlled = Controlled::start().await;
+    let token = format!("Bearer {}", controlled.token("admin"));
+    let own = controlled.address.to_string();
+    let port = controlled.address.port();
+    let local = format!("localhost:{port}");
+    for (host, origin, status) in [
+        (own.as_str(), None, 200),
+        (own.as_str(), Some(format!("http://{own}")), 200),
+        (local.as_str(), None, 200),
+        (
+            "GATEWAY.internal",
+            Some("https://GATEWAY.internal".to_owned()),
+            200,
+        ),
+        ("[::1]:9901", None, 200),
+        ("evil.example", None, 403),
+        ("gateway.internal.evil.example", None, 403),
+        (own.as_str(), Some("https://evil.example".to_owned()), 403),
+        (own.as_str(), Some("null".to_owned()), 403),
+        (local.as_str(), Some(format!("http://{own}")), 403),
+    ] {
+        let mut headers = vec![("authorization", token.as_str()), ("host", host)];
+        headers.extend(origin.as_deref().map(|origin| ("origin", origin)));
+        let answer = controlled
+            .call(Method::GET, "/api/v1/status", &headers, "")
+            .await;
+        assert_eq!(answer.status, status, "{host} {origin:?} {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn status_and_policies_tell_what_serves_and_follow_a_reload() {
+    let controlled = Controlled::start().await;
+    let status = controlled.get("/api/v1/status", "viewer").await.json();
+    assert_eq!(
+        (&status["revision"], &status["ready"]),
+        (&Value::from(1), &Value::from(true))
+    );
+    let own = controlled.gateway.address.to_string();
+    assert_eq!(status["listeners"][0]["address"], own);
+    let routes = status["routes"].as_array().unwrap();
+    let guarded = routes
+        .iter()
+        .find(|route| route["name"] == "guarded")
+        .unwrap();
+    assert_eq!(guarded["upstreams"], serde_json::json!(["u"]));
+    assert_eq!(
+        guarded["policies"],
+        serde_json::json!([{ "policy": "noop", "on_failure": "closed", "hooks": ["on-request"] }])
+    );
+    let away = routes.iter().find(|route| route["name"] == "away").unwrap();
+    assert_eq!(away["upstreams"], serde_json::json!([]));
+    let upstream = &status["upstreams"][0];
+    assert_eq!(
+        (&upstream["name"], &upstream["endpoints"][0]["healthy"]),
+        (&Value::from("u"), &Value::from(true))
+    );
+
+    let policies = controlled.get("/api/v1/policies", "viewer").await.json();
+    let noop = &policies["policies"][1];
+    assert_eq!(noop["name"], "noop");
+    assert_eq!(noop["digest"].as_str().unwrap().len(), 64);
+    assert_eq!(
+        (&noop["isolation"], &noop["routes"]),
+        (&Value::from("pooled"), &serde_json::json!(["guarded"]))
+    );
+    assert_eq!(policies["policies"][0]["routes"], serde_json::json!([]));
+
+    let text = std::fs::read_to_string(controlled.gateway.config_path()).unwrap();
+    let text = text.replace("name: guarded", "name: watched");
+    std::fs::write(controlled.gateway.config_path(), text).unwrap();
+    controlled
+        .gateway
+        .wait_for_log("revision 2 of the config serves")
+        .await;
+    let status = controlled.get("/api/v1/status", "viewer").await.json();
+    assert_eq!(status["revision"], 2);
+    assert!(status["routes"].to_string().contains("watched"));
+}
+
+#[tokio::test]
+async fn a_config_is_checked_with_all_its_problems_and_changes_nothing() {
+    let controlled = Controlled::start().await;
+    let serving = std::fs::read_to_string(controlled.gateway.config_path()).unwrap();
+    let found = controlled.validate(&serving, "operator").await.json();
+    assert_eq!(found, serde_json::json!({ "valid": true, "problems": [] }));
+    let logged = format!("{serving}access_log: {{ path: made-by-a-check.log }}\n");
+    assert_eq!(
+        controlled.validate(&logged, "admin").await.json()["valid"],
+        true
+    );
+    assert!(
+        !controlled
+            .gateway
+            .directory()
+            .join("made-by-a-check.log")
+            .exists()
+    );
+
+    let broken = serving
+        .replace("upstream: u\n", "upstream: v\n")
+        .replace("header: x-a", "haeder: x-a");
+    let found = controlled.validate(&broken, "operator").await.json();
+    assert_eq!(found["valid"], false);
+    let problems = found["problems"].as_array().unwrap();
+    let at = |path: &str| {
+        problems
+            .iter()
+            .find(|problem| problem["path"].as_str().unwrap().starts_with(path))
+    };
+    assert!(
+        at("routes[0].upstream").unwrap()["message"]
+            .as_str()
+            .unwrap()
+            .contains("unknown upstream \"v\"")
+    );
+    assert!(
+        at("routes[0].policies[0].config").unwrap()["line"]
+            .as_u64()
+            .unwrap()
+            > 1,
+        "{found}"
+    );
+
+    assert_eq!(controlled.validate(&serving, "viewer").await.status, 403);
+    let status = controlled.get("/api/v1/status", "viewer").await.json();
+    assert_eq!(status["revision"], 1);
+}
+
+#[tokio::test]
+async fn the_document_describes_every_call() {
+    let controlled = Controlled::start().await;
+    let document = controlled
+        .get("/api/v1/openapi.json", "viewer")
+        .await
+        .json();
+    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    assert_eq!(
+        paths,
+        [
+            "/api/v1/config/validate",
+            "/api/v1/openapi.json",
+            "/api/v1/policies",
+            "/api/v1/status"
+        ]
+    );
+    let schemas = &document["components"]["schemas"];
+    for name in ["Status", "Policies", "Validation", "Refusal"] {
+        assert!(schemas[name].is_object(), "{name}");
+    }
+    assert_eq!(
+        document["components"]["securitySchemes"]["token"]["scheme"],
+        "bearer"
+    );
+}
+
+fn ask(words: &[&str], address: SocketAddr, tokens: &Path) -> crate::support::process::Finished {
+    let address = address.to_string();
+    let more = [
+        "--control",
+        &address,
+        "--token-file",
+        tokens.to_str().unwrap(),
+    ];
+    run(&[words, &more].concat())
+}
+
+#[tokio::test]
+async fn the_command_line_asks_it() {
+    let controlled = Controlled::start().await;
+    let tokens = controlled.gateway.directory().join("control.token");
+    let status = ask(&["status"], controlled.address, &tokens);
+    assert_eq!(status.code, Some(0), "{status:?}");
+    assert!(
+        status.output.contains("ready, revision 1,"),
+        "{}",
+        status.output
+    );
+    assert!(status.output.contains("policies noop"), "{}", status.output);
+    let listed = ask(&["policy", "list"], controlled.address, &tokens);
+    assert!(
+        listed.output.contains("noop") && listed.output.contains("routes guarded"),
+        "{listed:?}"
+    );
+
+    let missing = ask(
+        &["status"],
+        controlled.address,
+        Path::new("/nowhere/control.token"),
+    );
+    assert_eq!(missing.code, Some(1));
+    assert!(
+        missing.errors.contains("/nowhere/control.token"),
+        "{missing:?}"
+    );
+    let closed = ask(&["status"], "127.0.0.1:1".parse().unwrap(), &tokens);
+    assert!(
+        closed.errors.contains("is the gateway running"),
+        "{closed:?}"
+    );
+}
+
+#[tokio::test]
+async fn tokens_that_others_may_read_stop_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("control.token");
+    std::fs::write(&tokens, format!("admin {}\n", "a".repeat(64))).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&tokens, mode).unwrap();
+    let config = format!(
+        "listeners: [{{ name: http, address: '127.0.0.1:0' }}]\ncontrol: {{ address: '127.0.0.1:0', token_file: {} }}\nroutes: [{{ name: a, respond: {{ status: 204 }} }}]\n",
+        tokens.display()
+    );
+    let finished =
+        crate::support::process::run_with_config("run", &config, &crate::support::cache());
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.errors.contains("chmod 600 it"), "{finished:?}");
+}
