@@ -90,7 +90,8 @@ pub struct Exchange {
     pub tls: Option<Arc<ClientTls>>,
     /// The route that was found.
     pub route: Arc<Route>,
-    /// Place of the upstream that was chosen for it in the snapshot; `None` where the route answers itself.
+    /// Place in the snapshot of the upstream that was chosen for it, by the route or by a policy; `None` where
+    /// the route answers itself.
     pub upstream: Option<usize>,
     /// When the head had arrived.
     pub started: Instant,
@@ -104,6 +105,8 @@ pub struct Exchange {
     pub edits: StagedEdits,
     /// Where what happens is noted, if the request is logged.
     pub entry: Option<Arc<Entry>>,
+    /// The name of the upstream, where a policy has chosen it.
+    set_upstream: Option<Arc<str>>,
     states: Vec<Option<Vec<u8>>>,
     shared: Vec<(String, String)>,
 }
@@ -134,6 +137,7 @@ impl Exchange {
             response: None,
             edits: StagedEdits::default(),
             entry: None,
+            set_upstream: None,
             states: vec![None; policies],
             shared: Vec::new(),
         }
@@ -141,7 +145,9 @@ impl Exchange {
 
     /// The name of the upstream that was chosen for it.
     pub fn upstream_name(&self) -> Option<&str> {
-        let name = self.route.destination.name_of(self.upstream?);
+        let place = self.upstream?;
+        let set = self.set_upstream.as_ref();
+        let name = set.or_else(|| self.route.destination.name_of(place));
         name.map(AsRef::as_ref)
     }
 
@@ -176,7 +182,11 @@ impl Exchange {
 
     /// Applies what the hook of the policy at `place` has staged.
     pub fn commit(&mut self, place: usize) {
-        let edits = std::mem::take(&mut self.edits);
+        let mut edits = std::mem::take(&mut self.edits);
+        if let Some(target) = edits.take_upstream() {
+            self.upstream = Some(target.place);
+            self.set_upstream = Some(target.name);
+        }
         let (state, shared) = edits.apply(&mut self.request, self.response.as_mut());
         if let (Some(slot), Some(value)) = (self.states.get_mut(place), state) {
             *slot = Some(value);

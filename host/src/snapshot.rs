@@ -186,7 +186,8 @@ impl Site<'_> {
             let Some(policy) = self.policies.get(&used.policy) else {
                 continue;
             };
-            let capabilities = policy.capabilities(&self.route.name, self.redis, self.foundations);
+            let capabilities =
+                policy.capabilities(&self.route.name, self.config, self.redis, self.foundations);
             let configured = ConfiguredUse {
                 route: self.index,
                 place,

@@ -110,6 +110,8 @@ pub struct Grants {
     pub redis: Option<RedisGrant>,
     /// Metrics of the policy's own.
     pub metrics: Option<MetricsGrant>,
+    /// Upstreams that it may send requests to in place of the route's: keys of [`crate::Config::upstreams`].
+    pub upstreams: BTreeSet<String>,
 }
 
 impl Grants {

@@ -100,6 +100,7 @@ impl Search<'_> {
             "grants.kv",
             "grants.redis",
             "grants.metrics",
+            "grants.upstreams",
         ];
         if self.are_beside(path, &KNOWN) {
             return None;

@@ -42,7 +42,7 @@ policies:
   rate-limit:
     component: builtin:rate-limit
     isolation: pooled
-    grants: { kv: { max_bytes: 1MiB }, redis: { binding: main, prefix: "rl:", scripts: true }, metrics: {} }
+    grants: { kv: { max_bytes: 1MiB }, redis: { binding: main, prefix: "rl:", scripts: true }, metrics: {}, upstreams: [mock-service] }
     stub: [secrets]
     limits: { time: 20ms, memory: 8MiB }
 routes:

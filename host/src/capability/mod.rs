@@ -17,6 +17,7 @@ use std::sync::Arc;
 use self::kv::KvSpace;
 use self::log_budget::LogBudget;
 use self::redis::RedisGrant;
+use crate::route::destination::Target;
 use crate::telemetry::policy::PolicyCounters;
 
 /// The grants of one use of a policy, and the names under which it appears.
@@ -34,6 +35,8 @@ pub struct Capabilities {
     pub redis: Option<RedisGrant>,
     /// Counters of its own.
     pub metrics: Option<Arc<PolicyCounters>>,
+    /// Where it may send requests in place of the route's upstream.
+    pub upstreams: Vec<Target>,
 }
 
 impl Capabilities {

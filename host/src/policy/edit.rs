@@ -9,6 +9,7 @@ use portcullis_config::PathNormalisation;
 
 use crate::exchange::{LocalResponse, RequestHead, ResponseHead};
 use crate::head::fields::is_hop_by_hop;
+use crate::route::destination::Target;
 
 /// Edits of one hook: far more than any policy needs, far less than would hurt.
 const MAX_EDITS: usize = 256;
@@ -48,6 +49,7 @@ pub struct StagedEdits {
     request_fields: Vec<FieldEdit>,
     request_target: Option<PathAndQuery>,
     request_method: Option<http::Method>,
+    upstream: Option<Target>,
     response_fields: Vec<FieldEdit>,
     response_status: Option<StatusCode>,
     state: Option<Vec<u8>>,
@@ -70,6 +72,7 @@ impl StagedEdits {
         self.request_fields.is_empty()
             && self.request_target.is_none()
             && self.request_method.is_none()
+            && self.upstream.is_none()
             && self.response_fields.is_empty()
             && self.response_status.is_none()
             && self.state.is_none()
@@ -128,6 +131,16 @@ impl StagedEdits {
         self.request_method = Some(method);
         self.request_target = Some(target);
         Ok(())
+    }
+
+    /// Stages another upstream; the last one holds.
+    pub fn upstream(&mut self, target: Target) {
+        self.upstream = Some(target);
+    }
+
+    /// Takes the upstream that was staged, if one was; the other edits stay for [`StagedEdits::apply`].
+    pub fn take_upstream(&mut self) -> Option<Target> {
+        self.upstream.take()
     }
 
     /// Stages another status of the response.

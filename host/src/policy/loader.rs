@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use portcullis_config::{ComponentSource, Policy as PolicyConfig};
+use portcullis_config::{ComponentSource, Config, Policy as PolicyConfig};
 use portcullis_config::{ConfigErrors, Lines, Problem, pointer_to_path};
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +16,7 @@ use super::info::PolicyInfo;
 use crate::capability::Capabilities;
 use crate::capability::log_budget::LogBudget;
 use crate::capability::redis::{RedisBinding, RedisGrant};
+use crate::route::destination::Target;
 use crate::snapshot::Foundations;
 use crate::telemetry::policy::PolicyCounters;
 use crate::wasm::component::PolicyComponent;
@@ -214,6 +215,7 @@ impl LoadedPolicy {
     pub fn capabilities(
         &self,
         route: &str,
+        config: &Config,
         redis: &BTreeMap<String, Arc<RedisBinding>>,
         foundations: &Foundations,
     ) -> Capabilities {
@@ -241,6 +243,13 @@ impl LoadedPolicy {
             uses.bind_limit(&self.name, route, "log_lines"),
             Instant::now(),
         );
+        // The snapshot has the upstreams in the same order.
+        let upstreams = config.upstreams.keys().enumerate();
+        let granted = upstreams.filter(|(_, name)| grants.upstreams.contains(*name));
+        let target = |(place, name): (usize, &String)| Target {
+            place,
+            name: name.as_str().into(),
+        };
         Capabilities {
             policy: self.name.as_str().into(),
             route: route.into(),
@@ -248,6 +257,7 @@ impl LoadedPolicy {
             kv,
             redis,
             metrics,
+            upstreams: granted.map(target).collect(),
         }
     }
 }

@@ -11,8 +11,12 @@ use super::bindings::portcullis::policy::http::{
 };
 use super::fault::HostDefect;
 use super::state::{ExchangeHandle, HostState, ResponseHandle};
+use crate::capability::log::one_line;
 use crate::exchange;
 use crate::policy::edit::{EditError, FieldEdit, Side, editable_name, field_value, target};
+
+/// Bytes of a guest's name that an answer repeats.
+const MAX_NAME_BYTES: usize = 64;
 
 type Fields = Vec<(String, Vec<u8>)>;
 type Edited = wasmtime::Result<Result<(), GuestEditError>>;
@@ -91,14 +95,33 @@ impl HostExchange for HostState {
         Ok(staged.map_err(Into::into))
     }
 
-    // The next three are never called: a component that imports them is refused at load (`NOT_OFFERED`).
     fn set_upstream(&mut self, _: Resource<ExchangeHandle>, name: String) -> Edited {
         self.called()?;
-        Ok(Err(GuestEditError::Forbidden(format!(
-            "upstream {name:?} is not granted"
-        ))))
+        if self.phase != Some(Phase::OnRequest) {
+            return Ok(Err(GuestEditError::TooLate));
+        }
+        let capabilities = self.capabilities.clone();
+        let exchange = self.exchange()?;
+        if exchange.upstream.is_none() {
+            return Ok(Err(GuestEditError::Forbidden(
+                "the route answers itself: it has no upstream to replace".into(),
+            )));
+        }
+        let mut granted = capabilities.upstreams.iter();
+        Ok(match granted.find(|target| *target.name == *name) {
+            Some(target) => {
+                exchange.edits.upstream(target.clone());
+                Ok(())
+            }
+            // The same for one that does not exist: a policy can't find out what there is.
+            None => Err(GuestEditError::Forbidden(format!(
+                "upstream {:?} is not granted",
+                one_line(&name, MAX_NAME_BYTES)
+            ))),
+        })
     }
 
+    // The next two are never called: a component that imports them is refused at load (`NOT_OFFERED`).
     fn read_body(
         &mut self,
         _: Resource<ExchangeHandle>,

@@ -31,7 +31,6 @@ pub const INERT_WASI: &[&str] = &["wasi:clocks/", "wasi:random/", "wasi:io/", "w
 /// Functions of the contract that this version does not offer. A policy that imports one is
 /// refused at load, instead of being told `not-granted` at its first request.
 pub const NOT_OFFERED: &[&str] = &[
-    "[method]exchange.set-upstream",
     "[method]exchange.read-body",
     "[method]exchange.replace-body",
     "[method]response.read-body",

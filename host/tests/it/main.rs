@@ -35,6 +35,7 @@ mod outliers;
 mod policies;
 mod policies_load;
 mod policies_state;
+mod policies_upstream;
 mod policy_config;
 mod policy_limits;
 mod rate_limit;

@@ -50,6 +50,10 @@ pub(crate) struct GrantsFile {
     /// Metrics of the policy's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metrics: Option<Part<MetricsGrantFile>>,
+    /// Names under upstreams: where it may send requests in place of the route's upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub(crate) upstreams: Option<Part<Vec<Part<String>>>>,
 }
 
 /// Keys and values in the gateway's memory.

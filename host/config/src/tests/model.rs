@@ -93,6 +93,7 @@ fn policy() -> Policy {
                 scripts: true,
             }),
             metrics: Some(MetricsGrant {}),
+            upstreams: BTreeSet::from(["mock-service".to_owned()]),
         },
         stub: BTreeSet::from([Capability::Secrets]),
         limits: Limits {

@@ -14,8 +14,8 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
         "12: upstreams.mock-service.unknown: unknown key; known: circuit, endpoints, health_check, load_balancing, max_idle_connections, outlier_detection, panic_threshold, protocol, retry_budget, timeouts, tls, warm_up",
     ),
     (
-        "metrics: {} }",
-        "metrics: { x: 1 } }",
+        "metrics: {}",
+        "metrics: { x: 1 }",
         "17: policies.rate-limit.grants.metrics: there are no settings here yet: write {}",
     ),
     (
@@ -191,6 +191,21 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
         "use: rate-limit",
         "use: retry",
         "29: routes[0].policies[0].use: unknown policy \"retry\"; known: rate-limit",
+    ),
+    (
+        "upstreams: [mock-service]",
+        "upstreams: [mock-servic]",
+        "17: policies.rate-limit.grants.upstreams[0]: unknown upstream \"mock-servic\"; did you mean \"mock-service\"? known: mock-service",
+    ),
+    (
+        "upstreams: [mock-service]",
+        "upstreams: []",
+        "17: policies.rate-limit.grants.upstreams: must have at least one item",
+    ),
+    (
+        "upstreams: [mock-service]",
+        "upstreams: [mock-service, mock-service]",
+        "17: policies.rate-limit.grants.upstreams: an item is listed twice",
     ),
     (
         "binding: main",

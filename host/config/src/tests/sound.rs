@@ -87,6 +87,7 @@ fn a_capability_that_is_named_badly_is_not_missed() {
         ("kv: { max_bytes: 1MiB }", "kv: 5"),
         ("kv: { max_bytes: 1MiB }", "kv:"),
         ("stub: [secrets]", "stub: [secrets, kv]"),
+        ("upstreams: [mock-service]", "upstreams: [mock-servic]"),
     ] {
         let policy = policy_with(from, to);
         assert_eq!(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Checks, HOUR, MILLISECOND, Names, present};
+use super::{Checks, HOUR, MILLISECOND, Names, all, present};
 use crate::file::{
     FaultCircuitFile, GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile,
 };
@@ -98,11 +98,28 @@ fn grants(path: &str, file: GrantsFile, names: &Names, checks: &mut Checks) -> O
         let path = join_key(path, "metrics");
         checks.read(&path, part).map(|_| MetricsGrant {})
     });
+    let upstreams = file.upstreams.map_or(Some(BTreeSet::new()), |part| {
+        let path = join_key(path, "upstreams");
+        granted(&path, "upstream", part, names.upstreams.as_ref(), checks)
+    });
     Some(Grants {
         kv: present(kv)?,
         redis: present(redis)?,
         metrics: present(metrics)?,
+        upstreams: upstreams?,
     })
+}
+
+/// Things of one kind that are granted by name.
+fn granted(
+    path: &str,
+    what: &str,
+    part: Part<Vec<Part<String>>>,
+    known: Option<&BTreeSet<String>>,
+    checks: &mut Checks,
+) -> Option<BTreeSet<String>> {
+    let names = checks.read(path, part)?.into_iter().enumerate();
+    all(names.map(|(index, part)| checks.reference(&join_index(path, index), what, part, known)))
 }
 
 fn kv(path: &str, file: KvGrantFile, checks: &mut Checks) -> Option<KvGrant> {
