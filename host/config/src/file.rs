@@ -90,6 +90,9 @@ pub(crate) struct GatewayFile {
     /// Redis servers that policies can be granted.
     #[serde(default)]
     pub(crate) redis: Part<Named<RedisFile>>,
+    /// Secrets that policies can be granted, read when the config is.
+    #[serde(default)]
+    pub(crate) secrets: Part<Named<SecretFile>>,
     /// Where the host names of endpoints are looked up.
     #[serde(default)]
     pub(crate) dns: Part<DnsFile>,

@@ -51,6 +51,8 @@ pub struct Config {
     pub access_log: Option<AccessLog>,
     /// Redis servers, by the name that grants use.
     pub redis: BTreeMap<String, RedisBinding>,
+    /// What policies may be granted to read, by the name that grants use: each of 1 byte to 64 KiB.
+    pub secrets: BTreeMap<String, Secret>,
     /// Where the host names of endpoints are looked up.
     pub dns: Dns,
     /// Services behind the gateway, by the name that routes use.

@@ -24,6 +24,12 @@ fn collect(value: &Value, base: &Path, files: &mut BTreeSet<PathBuf>) {
             for (key, value) in entries {
                 match (key.as_str(), value) {
                     ("config", _) => {}
+                    // Its keys are names, whatever they say.
+                    ("secrets", Value::Object(secrets)) => {
+                        secrets
+                            .values()
+                            .for_each(|secret| collect(secret, base, files));
+                    }
                     ("file", Value::String(path)) => drop(files.insert(base.join(path))),
                     ("component", Value::String(source)) => {
                         let path = source.strip_prefix("file:");
@@ -45,6 +51,7 @@ mod tests {
     fn secrets_and_components_are_named_and_a_policys_own_config_is_not_looked_into() {
         let text = "
 redis: { main: { url: { file: redis-url } } }
+secrets: { config: { file: key }, file: no-path, component: \"file:no-path\" }
 policies:
   own: { component: \"file:/opt/x.wasm\" }
   near: { component: \"file:policies/y.wasm\" }
@@ -53,6 +60,7 @@ routes: [{ name: r, policies: [{ use: own, config: { file: not-ours } }], colour
 ";
         let files = named_files(text, Path::new("/etc/gw"));
         let expected = [
+            "/etc/gw/key",
             "/etc/gw/policies/y.wasm",
             "/etc/gw/redis-url",
             "/opt/x.wasm",

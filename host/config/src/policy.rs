@@ -67,7 +67,7 @@ pub enum Capability {
     Redis,
     /// Metrics of the policy's own.
     Metrics,
-    /// Secrets by name. Cannot be granted yet.
+    /// Secrets by name.
     Secrets,
     /// HTTP requests to an upstream. Cannot be granted yet.
     Outcall,
@@ -112,6 +112,8 @@ pub struct Grants {
     pub metrics: Option<MetricsGrant>,
     /// Upstreams that it may send requests to in place of the route's: keys of [`crate::Config::upstreams`].
     pub upstreams: BTreeSet<String>,
+    /// Secrets that it may read: keys of [`crate::Config::secrets`].
+    pub secrets: BTreeSet<String>,
 }
 
 impl Grants {
@@ -121,7 +123,8 @@ impl Grants {
             Capability::Kv => self.kv.is_some(),
             Capability::Redis => self.redis.is_some(),
             Capability::Metrics => self.metrics.is_some(),
-            Capability::Secrets | Capability::Outcall => false,
+            Capability::Secrets => !self.secrets.is_empty(),
+            Capability::Outcall => false,
         }
     }
 }

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+/// A secret is a URL, a password, a key.
+pub(crate) const MAX_SECRET_BYTES: u64 = 64 << 10;
+
 /// A value that may hold a password. `Debug` prints `[secret]`, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -96,7 +99,9 @@ impl SecretSources<'_> {
             .strip_prefix("${")
             .and_then(|rest| rest.strip_suffix('}'))
             .filter(|name| is_variable_name(name))
-            .ok_or("${NAME} must be the whole value: put the complete URL into the environment variable")?;
+            .ok_or(
+                "${NAME} must be the whole value: put all of it into the environment variable",
+            )?;
         match (self.variable)(name) {
             None => Err(format!(
                 "the environment variable {name} is not set, or is not UTF-8"
@@ -166,8 +171,7 @@ mod tests {
 
     #[test]
     fn a_variable_must_be_the_whole_value_and_set() {
-        let whole =
-            "${NAME} must be the whole value: put the complete URL into the environment variable";
+        let whole = "${NAME} must be the whole value: put all of it into the environment variable";
         let table = [
             ("redis://:${PW}@h", whole),
             ("${A}${B}", whole),

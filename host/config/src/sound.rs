@@ -92,7 +92,7 @@ impl Search<'_> {
 
     /// The capabilities that are granted or stubbed, however well. `None`: that can't be told.
     fn capabilities(&self, path: &str, file: &PolicyFile) -> Option<BTreeSet<Capability>> {
-        const KNOWN: [&str; 7] = [
+        const KNOWN: &[&str] = &[
             "isolation",
             "fault_circuit",
             "limits",
@@ -101,8 +101,9 @@ impl Search<'_> {
             "grants.redis",
             "grants.metrics",
             "grants.upstreams",
+            "grants.secrets",
         ];
-        if self.are_beside(path, &KNOWN) {
+        if self.are_beside(path, KNOWN) {
             return None;
         }
         let grants = read(&file.grants)?;
@@ -110,6 +111,7 @@ impl Search<'_> {
             (Capability::Kv, grants.kv.is_some()),
             (Capability::Redis, grants.redis.is_some()),
             (Capability::Metrics, grants.metrics.is_some()),
+            (Capability::Secrets, grants.secrets.is_some()),
         ];
         // A grant without a value is read as none.
         let has_problem = |capability| self.are_at(&format!("{path}.grants.{capability}"));

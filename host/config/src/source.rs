@@ -10,15 +10,13 @@ use crate::error::{ConfigErrors, Problem};
 use crate::file::GatewayFile;
 use crate::model::Config;
 use crate::schema;
-use crate::secret::SecretSources;
+use crate::secret::{MAX_SECRET_BYTES, SecretSources};
 use crate::sound::Sound;
 use crate::tree::{self, Tree};
 use crate::validate::{self, Checks};
 
 /// Far beyond any config; keeps a path such as `/dev/zero` from taking all memory.
 const MAX_FILE_BYTES: u64 = 16 << 20;
-/// A secret is a URL.
-const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 /// Reads, parses and validates the config at `path`. Secrets are read from the environment and from the
 /// files that the config names; relative paths in it start from its directory.

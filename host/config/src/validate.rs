@@ -31,7 +31,7 @@ use crate::file::{GatewayFile, MetricsFile, RedisFile};
 use crate::model::{Config, Metrics, RedisBinding};
 use crate::part::{Name, Named, Part};
 use crate::path::{Lines, join_key};
-use crate::secret::SecretSources;
+use crate::secret::{MAX_SECRET_BYTES, Secret, SecretSources};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
@@ -81,6 +81,10 @@ pub(crate) fn validate(
     let redis = named("redis", file.redis, checks, |path, file, checks| {
         redis(path, file, sources, checks)
     });
+    let secrets = named("secrets", file.secrets, checks, |path, file, checks| {
+        let resolved = sources.resolve(&file).and_then(bounded);
+        checks.accept(path, resolved)
+    });
     let dns = resilience::dns("dns", file.dns, checks);
     let base: &Path = sources.base;
     let upstreams = named("upstreams", file.upstreams, checks, |path, file, checks| {
@@ -108,6 +112,7 @@ pub(crate) fn validate(
         watch: watch?,
         access_log: present(access_log)?,
         redis: redis?,
+        secrets: secrets?,
         dns: dns?,
         upstreams: upstreams?,
         policies: policies?,
@@ -121,6 +126,7 @@ struct Names {
     /// What relative names of files start from.
     base: PathBuf,
     redis: Option<BTreeSet<String>>,
+    secrets: Option<BTreeSet<String>>,
     upstreams: Option<BTreeSet<String>>,
     policies: Option<BTreeSet<String>>,
 }
@@ -136,6 +142,7 @@ impl Names {
         Self {
             base: base.to_owned(),
             redis: names(&file.redis),
+            secrets: names(&file.secrets),
             upstreams: names(&file.upstreams),
             policies: names(&file.policies),
         }
@@ -194,6 +201,15 @@ fn metrics(part: Part<MetricsFile>, checks: &mut Checks) -> Option<Metrics> {
     let file = checks.read("metrics", part)?;
     let address = checks.text("metrics.address", file.address, address::socket_address)?;
     Some(Metrics { address })
+}
+
+/// A secret for policies, wherever it comes from.
+fn bounded(secret: Secret) -> Result<Secret, String> {
+    match secret.expose().len() as u64 {
+        0 => Err("must not be empty".to_owned()),
+        1..=MAX_SECRET_BYTES => Ok(secret),
+        _ => Err(format!("larger than {} KiB", MAX_SECRET_BYTES >> 10)),
+    }
 }
 
 fn redis(

@@ -11,8 +11,12 @@ pub mod log_budget;
 pub mod metrics;
 pub mod random;
 pub mod redis;
+pub mod secrets;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use portcullis_config::Secret;
 
 use self::kv::KvSpace;
 use self::log_budget::LogBudget;
@@ -37,6 +41,8 @@ pub struct Capabilities {
     pub metrics: Option<Arc<PolicyCounters>>,
     /// Where it may send requests in place of the route's upstream.
     pub upstreams: Vec<Target>,
+    /// What it may read, by name.
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 impl Capabilities {

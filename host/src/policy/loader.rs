@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use portcullis_config::{ComponentSource, Config, Policy as PolicyConfig};
+use portcullis_config::{Capability, ComponentSource, Config, Policy as PolicyConfig};
 use portcullis_config::{ConfigErrors, Lines, Problem, pointer_to_path};
 use sha2::{Digest as _, Sha256};
 
@@ -250,6 +250,8 @@ impl LoadedPolicy {
             place,
             name: name.as_str().into(),
         };
+        let secrets = config.secrets.iter();
+        let readable = secrets.filter(|(name, _)| grants.secrets.contains(*name));
         Capabilities {
             policy: self.name.as_str().into(),
             route: route.into(),
@@ -258,6 +260,9 @@ impl LoadedPolicy {
             redis,
             metrics,
             upstreams: granted.map(target).collect(),
+            secrets: readable
+                .map(|(name, secret)| (name.clone(), secret.clone()))
+                .collect(),
         }
     }
 }
@@ -315,14 +320,13 @@ fn missing_grants(component: &PolicyComponent, policy: &PolicyConfig) -> Vec<Str
                 .optional_imports()
                 .any(|optional| optional == name)
     };
-    let granted = |name: &str| match name {
-        "kv" => policy.grants.kv.is_some(),
-        "redis" => policy.grants.redis.is_some(),
-        "metrics" => policy.grants.metrics.is_some(),
-        _ => false,
+    let granted = |name: &str| {
+        let mut all = Capability::ALL.into_iter();
+        all.any(|capability| capability.name() == name && policy.grants.has(capability))
     };
     let line = |name: &str| match name {
         "redis" => "redis: { binding: NAME, prefix: \"…\" }".to_owned(),
+        "secrets" => "secrets: [NAME]".to_owned(),
         other => format!("{other}: {{}}"),
     };
     component

@@ -23,6 +23,7 @@ pub const GRANTED_INTERFACES: &[(&str, &str)] = &[
     ("portcullis:capability/kv", "kv"),
     ("portcullis:capability/redis", "redis"),
     ("portcullis:capability/metrics", "metrics"),
+    ("portcullis:capability/secrets", "secrets"),
 ];
 
 /// Packages and interfaces of WASI 0.2 that are there, without effect on the world.
@@ -47,6 +48,7 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     capability::random::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     capability::kv::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     capability::redis::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
+    capability::secrets::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     capability::metrics::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -54,6 +54,10 @@ pub(crate) struct GrantsFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub(crate) upstreams: Option<Part<Vec<Part<String>>>>,
+    /// Names under secrets: what it may read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub(crate) secrets: Option<Part<Vec<Part<String>>>>,
 }
 
 /// Keys and values in the gateway's memory.

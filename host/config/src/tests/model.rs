@@ -44,6 +44,7 @@ fn the_sample_becomes_the_model() {
                 deadline: Duration::from_millis(7),
             },
         ),
+        secrets: BTreeMap::new(),
         dns: Dns::default(),
         upstreams: named("mock-service", upstream()),
         policies: named("rate-limit", policy()),
@@ -94,6 +95,7 @@ fn policy() -> Policy {
             }),
             metrics: Some(MetricsGrant {}),
             upstreams: BTreeSet::from(["mock-service".to_owned()]),
+            secrets: BTreeSet::new(),
         },
         stub: BTreeSet::from([Capability::Secrets]),
         limits: Limits {

@@ -102,11 +102,16 @@ fn grants(path: &str, file: GrantsFile, names: &Names, checks: &mut Checks) -> O
         let path = join_key(path, "upstreams");
         granted(&path, "upstream", part, names.upstreams.as_ref(), checks)
     });
+    let secrets = file.secrets.map_or(Some(BTreeSet::new()), |part| {
+        let path = join_key(path, "secrets");
+        granted(&path, "secret", part, names.secrets.as_ref(), checks)
+    });
     Some(Grants {
         kv: present(kv)?,
         redis: present(redis)?,
         metrics: present(metrics)?,
         upstreams: upstreams?,
+        secrets: secrets?,
     })
 }
 
@@ -164,7 +169,8 @@ fn check_stub(path: &str, stub: &[Capability], grants: &GrantsFile, checks: &mut
             Capability::Kv => grants.kv.is_some(),
             Capability::Redis => grants.redis.is_some(),
             Capability::Metrics => grants.metrics.is_some(),
-            Capability::Secrets | Capability::Outcall => false,
+            Capability::Secrets => grants.secrets.is_some(),
+            Capability::Outcall => false,
         };
         if is_granted {
             let message = format!("{capability} is granted as well: remove the grant or the stub");
