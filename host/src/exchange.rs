@@ -3,6 +3,7 @@
 //! Owned by the request's task, lent to a policy's sandbox for the length of one hook. Knows
 //! nothing of sockets or WebAssembly.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +14,12 @@ use http::{HeaderMap, Method, StatusCode, uri::PathAndQuery};
 use crate::access_log::entry::Entry;
 use crate::client::ClientTls;
 use crate::head::Origin;
+use crate::kept_exchange::KeptExchange;
 use crate::policy::edit::StagedEdits;
 use crate::route::Route;
 use crate::route::route_key::RouteKey;
 use crate::upgrade::Upgrade;
+use crate::wasm::Phase;
 
 /// The part of a request that policies see.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl RequestHead {
 }
 
 /// The part of a response that policies see.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ResponseHead {
     /// Who made it.
     pub source: ResponseSource,
@@ -105,6 +108,9 @@ pub struct Exchange {
     pub edits: StagedEdits,
     /// Where what happens is noted, if the request is logged.
     pub entry: Option<Arc<Entry>>,
+    /// Attempts at upstreams that were begun.
+    pub attempts: u32,
+    kept: Option<KeptExchange>,
     /// The name of the upstream, where a policy has chosen it.
     set_upstream: Option<Arc<str>>,
     states: Vec<Option<Vec<u8>>>,
@@ -137,10 +143,25 @@ impl Exchange {
             response: None,
             edits: StagedEdits::default(),
             entry: None,
+            attempts: 0,
+            kept: None,
             set_upstream: None,
             states: vec![None; policies],
             shared: Vec::new(),
         }
+    }
+
+    /// Where it will be when it is dropped, if a policy of its route is asked `on-log`.
+    pub fn keep(&mut self) -> Option<KeptExchange> {
+        let mut chain = self.route.chain.iter();
+        let asked = chain.any(|member| member.policy.exports(Phase::OnLog));
+        self.kept = asked.then(KeptExchange::default);
+        self.kept.clone()
+    }
+
+    /// Whether it outlives its request.
+    pub fn is_kept(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// The name of the upstream that was chosen for it.
@@ -203,6 +224,46 @@ impl Exchange {
     pub fn discard_edits(&mut self) {
         if !self.edits.is_empty() {
             self.edits = StagedEdits::default();
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(kept) = self.kept.take() {
+            kept.put(Box::new(self.taken()));
+        }
+    }
+}
+
+impl Exchange {
+    /// What it holds, without what a hook has staged that did not end.
+    fn taken(&mut self) -> Self {
+        let request = &mut self.request;
+        Self {
+            id: mem::take(&mut self.id),
+            client: self.client,
+            scheme: self.scheme,
+            tls: self.tls.take(),
+            route: self.route.clone(),
+            upstream: self.upstream,
+            started: self.started,
+            deadline: self.deadline,
+            request: RequestHead {
+                method: mem::take(&mut request.method),
+                target: request.target.clone(),
+                headers: mem::take(&mut request.headers),
+                accepts_trailers: request.accepts_trailers,
+                upgrade: request.upgrade.take(),
+            },
+            response: self.response.take(),
+            edits: StagedEdits::default(),
+            entry: None,
+            attempts: self.attempts,
+            kept: None,
+            set_upstream: self.set_upstream.take(),
+            states: mem::take(&mut self.states),
+            shared: mem::take(&mut self.shared),
         }
     }
 }

@@ -60,6 +60,7 @@ pub async fn handle(
     ));
     exchange.tls.clone_from(&client.tls);
     exchange.entry = record.entry();
+    record.kept = exchange.keep();
     let (exchange, outcome) = chain::on_request(&revision, exchange).await;
     let (exchange, body, passed) = match outcome {
         RequestOutcome::Next => answer(&revision, exchange, body, &record).await,
@@ -67,7 +68,7 @@ pub async fn handle(
         RequestOutcome::Failed(place, error) => fail(exchange, &error, place),
     };
     let (exchange, body) = respond_through_chain(&revision, exchange, body, passed).await;
-    deliver(client, *exchange, body, record)
+    deliver(client, exchange, body, record)
 }
 
 /// Has the request answered by the route's destination.
@@ -169,7 +170,7 @@ fn refuse(
 
 fn deliver(
     client: &Client,
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     mut body: Content,
     record: Record,
 ) -> Response<ResponseBody> {
@@ -185,6 +186,9 @@ fn deliver(
     });
     if let Some(edits) = &exchange.route.response_edits {
         edits.apply(&mut head.headers, &exchange);
+    }
+    if exchange.is_kept() {
+        exchange.response = Some(head.clone());
     }
     assemble(head, &exchange.id, body, record)
 }

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod gateway;
 pub mod grpc;
 pub mod head;
+pub mod kept_exchange;
 pub mod lazy_timer;
 pub mod listener;
 pub mod permits;

@@ -12,7 +12,9 @@ use crate::client::Client;
 use crate::client_body::BodyWatch;
 use crate::error::GatewayError;
 use crate::exchange::{ResponseHead, ResponseSource};
+use crate::kept_exchange::KeptExchange;
 use crate::listener::pulse::Pulse;
+use crate::policy::verdict::Summary;
 use crate::worker::Revision;
 
 /// What nginx notes for a client that went away before its answer; it is never sent.
@@ -32,10 +34,14 @@ pub struct Record {
     pub until: Option<Instant>,
     /// The request's body while it is on its way.
     pub body: BodyWatch,
+    /// Where its exchange is when it has ended, if policies want to be asked `on-log`.
+    pub kept: Option<KeptExchange>,
     pulse: Rc<Pulse>,
     entered: bool,
     /// What the access log is told, if it wants this request.
     entry: Option<Arc<Entry>>,
+    /// The response's head has gone to the client.
+    is_answered: bool,
     /// From the start to the response's head.
     first_byte: Option<Duration>,
     /// Bytes of the response's body.
@@ -60,9 +66,11 @@ impl Record {
             started: Instant::now(),
             until: None,
             body: BodyWatch::default(),
+            kept: None,
             pulse: client.pulse.clone(),
             entered: false,
             entry,
+            is_answered: false,
             first_byte: None,
             sent: 0,
             ended: false,
@@ -85,6 +93,7 @@ impl Record {
     /// The response's head goes to the client.
     pub fn answered(&mut self, head: &ResponseHead) {
         self.status = head.status;
+        self.is_answered = true;
         if let ResponseSource::Gateway(code) = head.source {
             self.error = Some(code);
         }
@@ -110,19 +119,35 @@ impl Record {
 
     fn outcome(&self, total: Duration) -> Outcome<'_> {
         let names = &self.revision.snapshot.route_names;
-        // An answer to HEAD has no body, whatever there is to read.
-        let ended = self.ended || self.first_byte.is_some() && self.method == Method::HEAD;
         Outcome {
             route: self
                 .route
                 .and_then(|route| names.get(route))
                 .map(|name| &**name),
             status: self.status,
-            error: self.error.or_else(|| (!ended).then_some("client-closed")),
+            error: self.error(),
             bytes_in: self.body.received(),
             bytes_out: self.sent,
             first_byte: self.first_byte,
             total,
+        }
+    }
+
+    /// The stable code of what kept it from ending well, if anything did.
+    fn error(&self) -> Option<&'static str> {
+        // An answer to HEAD has no body, whatever there is to read.
+        let ended = self.ended || self.is_answered && self.method == Method::HEAD;
+        self.error.or_else(|| (!ended).then_some("client-closed"))
+    }
+
+    fn summary(&self, attempts: u32, total: Duration) -> Summary {
+        Summary {
+            status: self.status,
+            attempts,
+            total,
+            request_bytes: self.body.received(),
+            response_bytes: self.sent,
+            ended: self.error().unwrap_or("ok"),
         }
     }
 
@@ -166,6 +191,10 @@ impl Drop for Record {
         slots.record(&revision.metrics, &self.method, self.status, total);
         if let (Some(entry), Some(lines)) = (&self.entry, &revision.access_log) {
             lines.write(entry, &self.outcome(total));
+        }
+        if let Some(exchange) = self.kept.as_ref().and_then(KeptExchange::take) {
+            let summary = self.summary(exchange.attempts, total);
+            revision.log_queue.push(revision, exchange, summary);
         }
     }
 }

@@ -28,6 +28,8 @@ use crate::worker::{Shared, Worker};
 
 /// How long a worker may take to stop after its connections have had their time.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+/// How long the last `on-log` hooks may take.
+const LAST_HOOKS: Duration = Duration::from_secs(1);
 /// How long the access log's last lines may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -335,7 +337,12 @@ fn start_worker(
                 let worker = Rc::new(Worker::new(number, shared));
                 tokio::task::spawn_local(worker.clone().keep_tidy());
                 tokio::task::spawn_local(worker.clone().hand_over_lines());
-                listener::serve(worker, sockets, stopped, drain_timeout).await
+                let log_queue = worker.log_queue();
+                tokio::task::spawn_local(log_queue.clone().work());
+                let served = listener::serve(worker, sockets, stopped, drain_timeout).await;
+                // What has just ended is still told; a hook that takes its time is not waited for.
+                let _ = tokio::time::timeout(LAST_HOOKS, log_queue.idle()).await;
+                served
             });
             if let Err(error) = served {
                 tracing::error!(worker = number, "the worker ended: {error}");

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::access_log::lines::Lines;
 use crate::permits::Permits;
+use crate::policy::log_queue::LogQueue;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::{Metrics, RouteSlots};
 use crate::upstream::pools::UpstreamPools;
@@ -61,6 +62,8 @@ pub struct Revision {
     pub permits: Arc<Permits>,
     /// Lines for the access log, if there is one.
     pub access_log: Option<Rc<Lines>>,
+    /// What policies are to be asked `on-log`; the worker's, whatever the revision.
+    pub log_queue: Rc<LogQueue>,
     /// The worker's number.
     pub worker: usize,
 }
@@ -92,6 +95,11 @@ impl Worker {
             *self.current.borrow_mut() = Rc::new(next);
         }
         self.current.borrow().clone()
+    }
+
+    /// What policies are to be asked `on-log`.
+    pub fn log_queue(&self) -> Rc<LogQueue> {
+        self.current.borrow().log_queue.clone()
     }
 
     /// The process' metrics.
@@ -171,6 +179,7 @@ fn revision(
         metrics: shared.metrics.clone(),
         permits: shared.permits.clone(),
         access_log: None,
+        log_queue: last.map(|last| last.log_queue.clone()).unwrap_or_default(),
         worker,
         snapshot,
     }

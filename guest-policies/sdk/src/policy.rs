@@ -81,6 +81,8 @@ pub trait OnAttempt: Policy {
 
 /// Sees an exchange when its last byte is sent.
 pub trait OnLog: Policy {
-    /// Nobody waits for it, and nothing can be changed.
+    /// Nobody waits for it, and nothing can be changed: edits answer `too-late`. `response` is absent where the
+    /// client has left before there was one. It is called for each policy of the route that exports it, also
+    /// where the request did not come to this one.
     fn on_log(&self, exchange: &Exchange, response: Option<&Response>, summary: Summary);
 }

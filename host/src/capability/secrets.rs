@@ -6,6 +6,7 @@ use crate::wasm::state::HostState;
 
 impl Host for HostState {
     fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        self.called()?;
         if self.phase.is_none() {
             return Ok(None);
         }

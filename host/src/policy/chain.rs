@@ -7,7 +7,9 @@ use portcullis_config::OnFailure;
 
 use super::PolicyUse;
 use super::fault_circuit::{Change, HookEnd, Pass};
-use super::verdict::{Attempt, AttemptVerdict, RequestVerdict, ResponseVerdict, VerdictName};
+use super::verdict::{
+    Attempt, AttemptVerdict, RequestVerdict, ResponseVerdict, Summary, VerdictName,
+};
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, LocalResponse};
 use crate::wasm::call::{self, Ended, Seat};
@@ -111,6 +113,24 @@ pub async fn on_response(
         }
     }
     (exchange, None)
+}
+
+/// Asks every policy's `on-log`, first to last, whether or not the request has come to it. A fault is
+/// counted and logged, and has no other effect: the use's fault circuit does not hear of it either.
+pub async fn on_log(revision: &Revision, mut exchange: Box<Exchange>, summary: &Summary) {
+    let route = exchange.route.clone();
+    for member in &route.chain {
+        if !member.policy.exports(Phase::OnLog) {
+            continue;
+        }
+        let seat = seat(revision, member);
+        let hook = call::on_log(&seat, exchange, summary);
+        let (back, asked) = timed(member, Phase::OnLog, Box::pin(hook)).await;
+        exchange = back;
+        if let Err(fault) = asked {
+            failed(revision, &exchange, member, Phase::OnLog, fault);
+        }
+    }
 }
 
 fn seat<'a>(revision: &'a Revision, member: &'a PolicyUse) -> Seat<'a> {

@@ -6,6 +6,7 @@ pub mod fault_circuit;
 pub mod fault_circuits;
 pub mod info;
 pub mod loader;
+pub mod log_queue;
 pub mod verdict;
 
 use std::sync::Arc;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::exchange::LocalResponse;
 
 /// Answer of `on-request`.
@@ -46,6 +48,13 @@ impl VerdictName for RequestVerdict {
             RequestVerdict::Next => "next",
             RequestVerdict::Respond(_) => "respond",
         }
+    }
+}
+
+/// Of `on-log`, which has nothing to answer.
+impl VerdictName for () {
+    fn name(&self) -> &'static str {
+        "done"
     }
 }
 
@@ -114,6 +123,23 @@ pub struct Attempt {
     pub replayable: bool,
     /// Why there is no response, if there is none.
     pub failure: Option<Failure>,
+}
+
+/// What `on-log` is told of an exchange that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// What was sent, 499 if nothing was.
+    pub status: StatusCode,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// From the request's head to the end.
+    pub total: Duration,
+    /// Of the request's body.
+    pub request_bytes: u64,
+    /// Of the response's body.
+    pub response_bytes: u64,
+    /// `ok`, or the stable code of what went wrong, such as `client-closed`.
+    pub ended: &'static str,
 }
 
 /// Why an attempt brought no response.

@@ -267,7 +267,7 @@ fn seconds(
 }
 
 /// How long the hooks of one policy use take, by phase.
-pub struct PolicyTimers([Option<BoundHistogram<f64>>; 3]);
+pub struct PolicyTimers([Option<BoundHistogram<f64>>; Phase::ALL.len()]);
 
 impl PolicyTimers {
     /// Records one hook.

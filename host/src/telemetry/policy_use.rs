@@ -12,6 +12,7 @@ pub struct PolicyUseMetrics {
     faults: Counter<u64>,
     circuit_refused: Counter<u64>,
     limit_refused: Counter<u64>,
+    on_log_dropped: Counter<u64>,
 }
 
 impl PolicyUseMetrics {
@@ -32,6 +33,11 @@ impl PolicyUseMetrics {
                 "portcullis.policy.limit.refused",
                 "What a policy was refused because of its limits, by limit: hooks (host_calls), lines (log_lines), records (metric_series)",
             ),
+            on_log_dropped: counter(
+                meter,
+                "portcullis.policy.on_log.dropped",
+                "Exchanges whose on-log was not called, as too many were under way",
+            ),
         }
     }
 
@@ -45,6 +51,12 @@ impl PolicyUseMetrics {
     /// A hook of a policy on a route was not called: its circuit was open.
     pub fn circuit_refused(&self, policy: &str, route: &str, phase: Phase) {
         self.circuit_refused.add(1, &hook(policy, route, phase));
+    }
+
+    /// The policies of an exchange on a route were not asked `on-log`.
+    pub fn on_log_dropped(&self, route: &str) {
+        let labels = [KeyValue::new("portcullis.route", route.to_owned())];
+        self.on_log_dropped.add(1, &labels);
     }
 
     /// A use of a policy was refused something because of that key of its limits.

@@ -55,6 +55,7 @@ pub async fn dispatch(
     }
     let mut attempts = Attempts::new(revision, place, &exchange, target, body);
     loop {
+        exchange.attempts += 1;
         let (last, outcome) = attempts.next(&exchange).await;
         let answer = take_head(revision, &mut exchange, outcome);
         // With no time left there is nothing to decide.

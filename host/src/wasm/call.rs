@@ -6,7 +6,7 @@ use wasmtime::component::Resource;
 
 use super::Phase;
 use super::bindings::exports::portcullis::policy::{
-    on_attempt as guest_attempt, on_request, on_response,
+    on_attempt as guest_attempt, on_log as guest_log, on_request, on_response,
 };
 use super::bindings::portcullis::policy::http::LocalResponse as GuestResponse;
 use super::fault::{Fault, HostDefect};
@@ -18,6 +18,7 @@ use crate::exchange::{Exchange, LocalResponse};
 use crate::policy::edit::local_response;
 use crate::policy::verdict::{
     Attempt, AttemptVerdict, EndpointChoice, Failure, RequestVerdict, ResponseVerdict, RetryPlan,
+    Summary,
 };
 
 /// Bytes of a guest's error that reach the log.
@@ -114,6 +115,26 @@ pub async fn on_attempt(
     (exchange, answer.map(host_verdict))
 }
 
+/// Asks `on-log`; the exchange has a response if there was one.
+pub async fn on_log(seat: &Seat<'_>, exchange: Box<Exchange>, summary: &Summary) -> Ended<()> {
+    let facts = guest_summary(summary);
+    let answered = exchange.response.is_some();
+    run(seat, exchange, Phase::OnLog, async |policy, sandbox| {
+        let instance = sandbox.instance(policy).await?;
+        let guest = loaded(&mut sandbox.guests.on_log, || {
+            let indices = policy.hooks.on_log.as_ref().ok_or_else(not_exported)?;
+            indices.load(&mut sandbox.store, &instance)
+        })?;
+        let response = answered.then(|| Resource::new_borrow(THE_ONE));
+        let exchange = Resource::new_borrow(THE_ONE);
+        guest
+            .call_on_log(&mut sandbox.store, exchange, response, &facts)
+            .await
+            .map(Ok)
+    })
+    .await
+}
+
 /// The frame of every hook: a sandbox, the exchange lent to it, its time, and the clean-up.
 async fn run<V>(
     seat: &Seat<'_>,
@@ -123,7 +144,7 @@ async fn run<V>(
 ) -> Ended<V> {
     let time = match phase {
         // The answer to a passed deadline passes these hooks as well; they have their own limit.
-        Phase::OnResponse => seat.policy.time,
+        Phase::OnResponse | Phase::OnLog => seat.policy.time,
         Phase::OnRequest | Phase::OnAttempt => {
             seat.policy.time.min(exchange.remaining(Instant::now()))
         }
@@ -189,7 +210,6 @@ fn checked(response: GuestResponse) -> Result<LocalResponse, Fault> {
 }
 
 fn guest_facts(last: &Attempt) -> guest_attempt::Attempt {
-    let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
     guest_attempt::Attempt {
         number: last.number,
         upstream: last.upstream.to_string(),
@@ -202,6 +222,21 @@ fn guest_facts(last: &Attempt) -> guest_attempt::Attempt {
         replayable: last.replayable,
         failure: last.failure.map(guest_failure),
     }
+}
+
+fn guest_summary(summary: &Summary) -> guest_log::Summary {
+    guest_log::Summary {
+        status: summary.status.as_u16(),
+        attempts: summary.attempts,
+        total_ms: millis(summary.total),
+        request_bytes: summary.request_bytes,
+        response_bytes: summary.response_bytes,
+        ended: summary.ended.to_owned(),
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn guest_failure(failure: Failure) -> guest_attempt::Failure {

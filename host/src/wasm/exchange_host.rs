@@ -169,6 +169,9 @@ impl HostExchange for HostState {
 
     fn set_shared(&mut self, _: Resource<ExchangeHandle>, key: String, value: String) -> Edited {
         self.called()?;
+        if self.phase == Some(Phase::OnLog) {
+            return Ok(Err(GuestEditError::TooLate));
+        }
         Ok(self.exchange()?.edits.share(key, value).map_err(Into::into))
     }
 

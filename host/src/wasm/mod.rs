@@ -24,11 +24,18 @@ pub enum Phase {
     OnAttempt,
     /// Before the response goes to the client.
     OnResponse,
+    /// After the response's last byte, or its early end.
+    OnLog,
 }
 
 impl Phase {
     /// All phases, in the order of a request's life.
-    pub const ALL: [Phase; 3] = [Phase::OnRequest, Phase::OnAttempt, Phase::OnResponse];
+    pub const ALL: [Phase; 4] = [
+        Phase::OnRequest,
+        Phase::OnAttempt,
+        Phase::OnResponse,
+        Phase::OnLog,
+    ];
 
     /// The word of the contract, also in metrics and logs.
     pub fn name(self) -> &'static str {
@@ -36,6 +43,7 @@ impl Phase {
             Phase::OnRequest => "on-request",
             Phase::OnAttempt => "on-attempt",
             Phase::OnResponse => "on-response",
+            Phase::OnLog => "on-log",
         }
     }
 }

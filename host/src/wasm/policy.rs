@@ -10,7 +10,7 @@ use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 
 use super::Phase;
 use super::bindings::exports::portcullis::policy::{
-    lifecycle, on_attempt, on_request, on_response,
+    lifecycle, on_attempt, on_log, on_request, on_response,
 };
 use super::component::PolicyComponent;
 use super::engine::Engines;
@@ -43,6 +43,7 @@ pub(super) struct HookIndices {
     pub(super) on_request: Option<on_request::GuestIndices>,
     pub(super) on_attempt: Option<on_attempt::GuestIndices>,
     pub(super) on_response: Option<on_response::GuestIndices>,
+    pub(super) on_log: Option<on_log::GuestIndices>,
 }
 
 /// For components whose state can't be kept: each instance is configured before its first hook.
@@ -132,6 +133,7 @@ impl Policy {
             Phase::OnRequest => self.hooks.on_request.is_some(),
             Phase::OnAttempt => self.hooks.on_attempt.is_some(),
             Phase::OnResponse => self.hooks.on_response.is_some(),
+            Phase::OnLog => self.hooks.on_log.is_some(),
         }
     }
 }
@@ -148,6 +150,9 @@ impl HookIndices {
                 .transpose()?,
             on_response: exports(Phase::OnResponse)
                 .then(|| on_response::GuestIndices::new(pre))
+                .transpose()?,
+            on_log: exports(Phase::OnLog)
+                .then(|| on_log::GuestIndices::new(pre))
                 .transpose()?,
         })
     }

@@ -8,7 +8,7 @@ use portcullis_config::Isolation;
 use wasmtime::component::Instance;
 use wasmtime::{AsContextMut, Engine, Store, UpdateDeadline};
 
-use super::bindings::exports::portcullis::policy::{on_attempt, on_request, on_response};
+use super::bindings::exports::portcullis::policy::{on_attempt, on_log, on_request, on_response};
 use super::policy::Policy;
 use super::state::{HostState, bound_store};
 use crate::capability::Capabilities;
@@ -41,6 +41,7 @@ pub(super) struct Guests {
     pub(super) on_request: Option<on_request::Guest>,
     pub(super) on_attempt: Option<on_attempt::Guest>,
     pub(super) on_response: Option<on_response::Guest>,
+    pub(super) on_log: Option<on_log::Guest>,
 }
 
 impl Sandbox {

@@ -34,6 +34,7 @@ mod names;
 mod outliers;
 mod policies;
 mod policies_load;
+mod policies_log;
 mod policies_secrets;
 mod policies_state;
 mod policies_upstream;
