@@ -104,7 +104,8 @@ async fn a_stream_that_waits_for_its_upstream_has_time() {
 #[tokio::test]
 async fn a_connection_without_requests_is_told_to_go_away() {
     let upstream = MockService::start().await;
-    let timeouts = "timeouts: { keep_alive: 200ms, head: 200ms }";
+    // Long enough for a client on a busy machine to have said hello.
+    let timeouts = "timeouts: { keep_alive: 1s, head: 1s }";
     let gateway = gateway_to(&upstream.url(), timeouts).await;
     for asks in [true, false] {
         let (client, connection) = handshake(&gateway).await;
