@@ -166,6 +166,9 @@ pub struct Limits {
     pub time: Duration,
     /// Linear memory in bytes: 1 MiB to 1 GiB, default 16 MiB.
     pub memory: u64,
+    /// Bytes of a body that a hook may read or put in its place: 0 to 64 MiB, default 1 MiB. With 0 it
+    /// gets no body.
+    pub body: u64,
     /// Functions of the host that one hook may call: 1 to 1,000,000,000, default 10,000. Beyond it the hook
     /// is ended.
     pub host_calls: u32,
@@ -181,6 +184,7 @@ impl Default for Limits {
         Self {
             time: Duration::from_millis(50),
             memory: 16 << 20,
+            body: 1 << 20,
             host_calls: 10_000,
             log_lines: 1_000,
             metric_series: 200,

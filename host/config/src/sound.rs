@@ -132,6 +132,7 @@ impl Search<'_> {
                 "stub",
                 "grants",
                 "limits.time",
+                "limits.body",
                 "limits.host_calls",
                 "limits.log_lines",
                 "limits.metric_series",

@@ -45,7 +45,7 @@ policies:
     isolation: pooled
     grants: { kv: { max_bytes: 1MiB }, redis: { binding: main, prefix: "rl:", scripts: true }, metrics: {}, upstreams: [mock-service] }
     stub: [secrets]
-    limits: { time: 20ms, memory: 8MiB }
+    limits: { time: 20ms, memory: 8MiB, body: 4KiB }
 routes:
   - name: service1
     match: { host: api.example.com, path_prefix: /api/service1, methods: [POST, GET], headers: { X-Canary: "1" } }

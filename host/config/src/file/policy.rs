@@ -97,6 +97,8 @@ pub(crate) struct LimitsFile {
     pub(crate) time: Part<DurationText>,
     /// Linear memory: 1MiB to 1GiB.
     pub(crate) memory: Part<SizeText>,
+    /// Bytes of a body that a hook may read or put in its place: 0 to 64MiB. With 0 it gets no body.
+    pub(crate) body: Part<SizeText>,
     /// Functions of the host that one hook may call; beyond it the hook is ended.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub(crate) host_calls: Part<u32>,
@@ -148,6 +150,7 @@ impl Default for LimitsFile {
         Self {
             time: duration(limits.time),
             memory: Part::Read(SizeText(limits.memory)),
+            body: Part::Read(SizeText(limits.body)),
             host_calls: Part::Read(limits.host_calls),
             log_lines: Part::Read(limits.log_lines),
             metric_series: Part::Read(limits.metric_series),

@@ -101,6 +101,7 @@ fn policy() -> Policy {
         limits: Limits {
             time: Duration::from_millis(20),
             memory: 8 << 20,
+            body: 4096,
             ..Limits::default()
         },
         fault_circuit: None,
@@ -187,6 +188,7 @@ fn what_is_left_out_has_its_default() {
         Limits {
             time: Duration::from_millis(50),
             memory: 16 << 20,
+            body: 1 << 20,
             host_calls: 10_000,
             log_lines: 1_000,
             metric_series: 200,

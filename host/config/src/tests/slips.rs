@@ -172,6 +172,11 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
         "19: policies.rate-limit.limits.memory: must be 1MiB to 1GiB, found 1KiB",
     ),
     (
+        "body: 4KiB",
+        "body: 65MiB",
+        "19: policies.rate-limit.limits.body: must be 0B to 64MiB, found 65MiB",
+    ),
+    (
         "max_bytes: 1MiB",
         "max_bytes: 2GiB",
         "17: policies.rate-limit.grants.kv.max_bytes: must be 1KiB to 1GiB, found 2GiB",

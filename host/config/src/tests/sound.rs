@@ -113,8 +113,9 @@ fn a_limit_in_doubt_is_the_highest() {
         ("memory: 8MiB", "memroy: 8MiB", u64::MAX),
         ("    limits:", "    limit:", u64::MAX),
         ("time: 20ms", "time: 20", 8 << 20),
+        ("body: 4KiB", "body: 4", 8 << 20),
         (
-            "    limits: { time: 20ms, memory: 8MiB }\n",
+            "    limits: { time: 20ms, memory: 8MiB, body: 4KiB }\n",
             "    isolation: none\n",
             Limits::default().memory,
         ),

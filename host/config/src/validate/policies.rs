@@ -22,6 +22,8 @@ const MIN_CIRCUIT_TIME: Duration = Duration::from_millis(100);
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+/// A body is copied into the guest's memory, and held beside it.
+const MAX_BODY: u64 = 64 * MIB;
 /// Long enough for any namespace; every key carries it.
 const MAX_PREFIX_BYTES: usize = 64;
 
@@ -182,6 +184,7 @@ fn check_stub(path: &str, stub: &[Capability], grants: &GrantsFile, checks: &mut
 fn limits(path: &str, file: LimitsFile, checks: &mut Checks) -> Option<Limits> {
     let time = checks.duration(&join_key(path, "time"), file.time, MILLISECOND, MAX_TIME);
     let memory = checks.size(&join_key(path, "memory"), file.memory, MIB, GIB);
+    let body = checks.size(&join_key(path, "body"), file.body, 0, MAX_BODY);
     let mut count = |key: &str, part| checks.read(&join_key(path, key), part);
     let host_calls = count("host_calls", file.host_calls);
     let log_lines = count("log_lines", file.log_lines);
@@ -192,6 +195,7 @@ fn limits(path: &str, file: LimitsFile, checks: &mut Checks) -> Option<Limits> {
         host_calls: host_calls?,
         log_lines: log_lines?,
         metric_series: metric_series?,
+        body: body?,
     })
 }
 
