@@ -65,6 +65,7 @@ pub mod redis;
 pub mod schema;
 pub mod secrets;
 
+mod body;
 mod config;
 mod duration;
 mod export;
