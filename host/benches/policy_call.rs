@@ -15,6 +15,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use portcullis::access_log::registry::AccessLogs;
 use portcullis::capability::kv::KvSpaces;
+use portcullis::client_body::ClientBody;
 use portcullis::exchange::{Exchange, RequestHead};
 use portcullis::head::Origin;
 use portcullis::policy::chain::{self, RequestOutcome};
@@ -114,7 +115,8 @@ impl Case {
         exchange.deadline = Instant::now() + std::time::Duration::from_secs(60);
         let (cpu, faults) = usage();
         for _ in 0..CALLS {
-            let (back, outcome) = chain::on_request(&revision, exchange).await;
+            let (back, outcome) =
+                chain::on_request(&revision, exchange, &mut ClientBody::Empty).await;
             assert!(matches!(outcome, RequestOutcome::Next));
             exchange = back;
         }

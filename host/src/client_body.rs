@@ -17,27 +17,12 @@ use portcullis_config::ClientTimeouts;
 use tokio::time::Instant;
 
 use crate::body_copy::BodyCopy;
+use crate::body_fault::{BodyFault, ClientBodyError};
 use crate::error::GatewayError;
+use crate::held_body::{self, HeldBody, ReadError};
 use crate::lazy_timer::LazyTimer;
 use crate::listener::pulse::Pulse;
 use crate::trailers;
-
-/// The client's body could not be read to its end: not the upstream's fault.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientBodyError {
-    /// The connection broke, or its bytes were no body.
-    #[error("the client's body ended early: {0}")]
-    Broken(#[source] hyper::Error),
-    /// It has more bytes than the route takes.
-    #[error("the client's body is too large")]
-    TooLarge,
-    /// Nothing came for `timeouts.body_idle`.
-    #[error("the client's body came too slowly")]
-    Idle,
-    /// The exchange has ended without it.
-    #[error("the rest of the client's body is not wanted any more")]
-    Unwanted,
-}
 
 /// Passed on as it comes.
 pub enum ClientBody {
@@ -45,6 +30,10 @@ pub enum ClientBody {
     Empty,
     /// It has bytes, or may have.
     Open(OpenBody),
+    /// The same, when a policy has read it, or some of it.
+    Held(Box<HeldBody<OpenBody>>),
+    /// A policy's, in the place of the client's.
+    Replaced(Bytes),
 }
 
 /// A body that is not known to be empty.
@@ -80,15 +69,6 @@ struct Shared {
     /// Of what passes, if somebody wants it.
     copy: Option<BodyCopy>,
     fault: Option<BodyFault>,
-}
-
-/// Which bound a body has broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyFault {
-    /// `limits.body`.
-    TooLarge,
-    /// `timeouts.body_idle`.
-    Idle,
 }
 
 impl ClientBody {
@@ -127,11 +107,65 @@ impl ClientBody {
         BodyWatch(Some(shared.clone()))
     }
 
-    /// Has a copy kept of what is read from now on.
+    /// Has a copy kept of what goes on from here.
     pub fn copy_to(&self, copy: BodyCopy) {
         match self {
             Self::Empty => copy.finish(),
-            Self::Open(OpenBody(shared)) => shared.borrow_mut().copy = Some(copy),
+            Self::Open(body) => body.copy_to(copy),
+            Self::Held(body) => {
+                if let Some(copy) = copy.with(&Bytes::copy_from_slice(body.held())) {
+                    body.rest().copy_to(copy);
+                }
+            }
+            Self::Replaced(bytes) => {
+                if let Some(copy) = copy.with(bytes) {
+                    copy.finish();
+                }
+            }
+        }
+    }
+
+    /// Ready when the whole body is here, or known not to be had: then what has come is held, and goes
+    /// on all the same.
+    pub fn poll_whole(
+        &mut self,
+        limit: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Vec<u8>, ReadError>> {
+        if let Self::Open(_) = self
+            && let Self::Open(body) = std::mem::replace(self, Self::Empty)
+        {
+            *self = Self::Held(Box::new(HeldBody::new(body)));
+        }
+        match self {
+            Self::Held(body) => body.poll_whole(limit, cx),
+            Self::Replaced(bytes) => Poll::Ready(held_body::whole(bytes, limit)),
+            Self::Empty | Self::Open(_) => Poll::Ready(Ok(Vec::new())),
+        }
+    }
+
+    /// Nobody reads it for now: the client's time for the next part begins when somebody does.
+    pub fn rest(&mut self) {
+        if let Self::Held(body) = self {
+            body.give_up_reading();
+            body.rest().0.borrow_mut().waits = None;
+        }
+    }
+
+    /// Why it could not be read to its end, if that was tried.
+    pub fn failure(&self) -> Option<GatewayError> {
+        let Self::Held(body) = self else { return None };
+        body.failure().map(Into::into)
+    }
+}
+
+impl OpenBody {
+    fn copy_to(&self, copy: BodyCopy) {
+        let mut body = self.0.borrow_mut();
+        if body.ended {
+            copy.finish();
+        } else {
+            body.copy = Some(copy);
         }
     }
 }
@@ -171,34 +205,6 @@ impl Drop for BodyWatch {
                 shared.borrow_mut().give_up();
             }
         });
-    }
-}
-
-impl BodyFault {
-    /// The config's key.
-    pub fn name(self) -> &'static str {
-        match self {
-            BodyFault::TooLarge => "body",
-            BodyFault::Idle => "body_idle",
-        }
-    }
-}
-
-impl From<BodyFault> for GatewayError {
-    fn from(fault: BodyFault) -> Self {
-        match fault {
-            BodyFault::TooLarge => GatewayError::BodyTooLarge,
-            BodyFault::Idle => GatewayError::BodyTimeout,
-        }
-    }
-}
-
-impl From<BodyFault> for ClientBodyError {
-    fn from(fault: BodyFault) -> Self {
-        match fault {
-            BodyFault::TooLarge => ClientBodyError::TooLarge,
-            BodyFault::Idle => ClientBodyError::Idle,
-        }
     }
 }
 
@@ -298,6 +304,26 @@ impl Drop for OpenBody {
     }
 }
 
+impl Body for OpenBody {
+    type Data = Bytes;
+    type Error = ClientBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
+        self.0.borrow_mut().poll(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.borrow().ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.borrow().size_hint()
+    }
+}
+
 impl Body for ClientBody {
     type Data = Bytes;
     type Error = ClientBodyError;
@@ -308,21 +334,30 @@ impl Body for ClientBody {
     ) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
         match self.get_mut() {
             ClientBody::Empty => Poll::Ready(None),
-            ClientBody::Open(OpenBody(shared)) => shared.borrow_mut().poll(cx),
+            ClientBody::Open(body) => Pin::new(body).poll_frame(cx),
+            ClientBody::Held(body) => Pin::new(&mut **body).poll_frame(cx),
+            ClientBody::Replaced(bytes) if bytes.is_empty() => Poll::Ready(None),
+            ClientBody::Replaced(bytes) => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             ClientBody::Empty => true,
-            ClientBody::Open(OpenBody(shared)) => shared.borrow().ended,
+            ClientBody::Open(body) => body.is_end_stream(),
+            ClientBody::Held(body) => body.is_end_stream(),
+            ClientBody::Replaced(bytes) => bytes.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             ClientBody::Empty => SizeHint::with_exact(0),
-            ClientBody::Open(OpenBody(shared)) => shared.borrow().size_hint(),
+            ClientBody::Open(body) => body.size_hint(),
+            ClientBody::Held(body) => body.size_hint(),
+            ClientBody::Replaced(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
     }
 }

@@ -36,7 +36,7 @@ pub async fn handle(
     }
     let request = request.map(|body| ClientBody::new(body, &client.pulse));
     let rules = &revision.snapshot.head_rules;
-    let (head, origin, body) = match head::admit(request, client, rules, &mut id) {
+    let (head, origin, mut body) = match head::admit(request, client, rules, &mut id) {
         Ok(admitted) => admitted,
         Err(error) => return refuse(&error, None, &id, record),
     };
@@ -61,7 +61,7 @@ pub async fn handle(
     exchange.tls.clone_from(&client.tls);
     exchange.entry = record.entry();
     record.kept = exchange.keep();
-    let (exchange, outcome) = chain::on_request(&revision, exchange).await;
+    let (exchange, outcome) = chain::on_request(&revision, exchange, &mut body).await;
     let (exchange, body, passed) = match outcome {
         RequestOutcome::Next => answer(&revision, exchange, body, &record).await,
         RequestOutcome::Respond(place, response) => answer_locally(exchange, place, response),
@@ -102,7 +102,7 @@ async fn respond_through_chain(
     mut passed: usize,
 ) -> (Box<Exchange>, Content) {
     loop {
-        let (back, replacement) = chain::on_response(revision, exchange, passed).await;
+        let (back, replacement) = chain::on_response(revision, exchange, &mut body, passed).await;
         (exchange, body, passed) = match replacement {
             None => return (back, body),
             Some((_, Replacement::Policy(place, response))) => {

@@ -3,6 +3,7 @@
 
 pub mod access_log;
 pub mod body_copy;
+pub mod body_fault;
 pub mod capability;
 pub mod cli;
 pub mod client;
@@ -13,6 +14,7 @@ pub mod exchange;
 pub mod gateway;
 pub mod grpc;
 pub mod head;
+pub mod held_body;
 pub mod kept_exchange;
 pub mod lazy_timer;
 pub mod listener;

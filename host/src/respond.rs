@@ -1,7 +1,9 @@
 //! The only place that makes responses of the gateway's own.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
@@ -116,6 +118,10 @@ pub fn in_the_clients_protocol(exchange: &mut Exchange, content: &mut Content) {
     let (Some(head), Content::Whole(body)) = (&mut exchange.response, content) else {
         return;
     };
+    // A policy has put its body in the place of a service's.
+    if head.source == ResponseSource::Upstream {
+        return;
+    }
     in_words_for(&exchange.request.headers, head, body);
 }
 
@@ -123,6 +129,7 @@ pub fn in_the_clients_protocol(exchange: &mut Exchange, content: &mut Content) {
 pub fn in_words_for(fields: &HeaderMap, head: &mut ResponseHead, body: &mut Bytes) {
     if grpc::is_grpc(fields) {
         grpc::trailers_only(head, body);
+        head.headers.remove(CONTENT_LENGTH);
         *body = Bytes::new();
     }
 }

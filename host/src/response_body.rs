@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::held_body::{self, HeldBody, ReadError};
 use crate::lazy_timer::LazyTimer;
 use crate::record::Record;
 use crate::upstream::body::{BodyError, UpstreamBody};
@@ -40,17 +41,40 @@ impl ResponseBody {
 pub enum Content {
     /// Passed on as it comes.
     Upstream(UpstreamBody),
+    /// The same, when a policy has read it, or some of it.
+    Held(Box<HeldBody<UpstreamBody>>),
     /// The gateway's or a policy's own.
     Whole(Bytes),
 }
 
 impl Content {
+    /// Ready when all of it is here, within `limit` bytes, or known not to be had: then what has come is
+    /// held, and goes on all the same.
+    pub fn poll_whole(
+        &mut self,
+        limit: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Vec<u8>, ReadError>> {
+        // A connection that has switched protocols stays as it is: it has ended as a body.
+        if matches!(self, Content::Upstream(body) if !body.is_end_stream())
+            && let Content::Upstream(body) = std::mem::replace(self, Content::Whole(Bytes::new()))
+        {
+            *self = Content::Held(Box::new(HeldBody::new(body)));
+        }
+        match self {
+            Content::Upstream(_) => Poll::Ready(Ok(Vec::new())),
+            Content::Held(body) => body.poll_whole(limit, cx),
+            Content::Whole(bytes) => Poll::Ready(held_body::whole(bytes, limit)),
+        }
+    }
+
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
             Content::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Content::Held(body) => Pin::new(&mut **body).poll_frame(cx),
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
         }
@@ -59,6 +83,7 @@ impl Content {
     fn is_end_stream(&self) -> bool {
         match self {
             Content::Upstream(body) => body.is_end_stream(),
+            Content::Held(body) => body.is_end_stream(),
             Content::Whole(bytes) => bytes.is_empty(),
         }
     }
@@ -100,6 +125,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Upstream(body) => body.size_hint(),
+            Content::Held(body) => body.size_hint(),
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
     }

@@ -10,8 +10,10 @@ use super::fault_circuit::{Change, HookEnd, Pass};
 use super::verdict::{
     Attempt, AttemptVerdict, RequestVerdict, ResponseVerdict, Summary, VerdictName,
 };
+use crate::client_body::ClientBody;
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, LocalResponse};
+use crate::response_body::Content;
 use crate::wasm::call::{self, Ended, Seat};
 use crate::wasm::{Phase, fault::Fault};
 use crate::worker::Revision;
@@ -22,14 +24,16 @@ pub enum RequestOutcome {
     Next,
     /// The policy at this place answered it; the ones before it see the response.
     Respond(usize, LocalResponse),
-    /// The policy at this place failed, and fails closed.
+    /// The policy at this place failed, and fails closed; or the body broke off as it read it.
     Failed(usize, GatewayError),
 }
 
-/// Asks every policy's `on-request`, first to last.
+/// Asks every policy's `on-request`, first to last. They may read the body and put another in its place; one
+/// that breaks off as they read ends their way, whatever they say.
 pub async fn on_request(
     revision: &Revision,
     mut exchange: Box<Exchange>,
+    body: &mut ClientBody,
 ) -> (Box<Exchange>, RequestOutcome) {
     let route = exchange.route.clone();
     for member in &route.chain {
@@ -37,9 +41,14 @@ pub async fn on_request(
             continue;
         }
         let seat = seat(revision, member);
-        let hook = |exchange| Box::pin(call::on_request(&seat, exchange));
-        let (back, verdict) = ask(revision, member, Phase::OnRequest, exchange, hook).await;
+        let (back, verdict) = ask(revision, member, Phase::OnRequest, exchange, |exchange| {
+            Box::pin(call::on_request(&seat, exchange, body))
+        })
+        .await;
         exchange = back;
+        if let Some(error) = body.failure() {
+            return (exchange, RequestOutcome::Failed(member.place, error));
+        }
         match verdict {
             Ok(None | Some(RequestVerdict::Next)) => {}
             Ok(Some(RequestVerdict::Respond(response))) => {
@@ -84,10 +93,11 @@ pub enum Replacement {
 }
 
 /// Asks `on-response` of the policies below `passed`, last to first; stops at the first that
-/// replaces the response and says where to go on from.
+/// replaces the response and says where to go on from. They may read its body and put another in its place.
 pub async fn on_response(
     revision: &Revision,
     mut exchange: Box<Exchange>,
+    content: &mut Content,
     passed: usize,
 ) -> (Box<Exchange>, Option<(usize, Replacement)>) {
     let route = exchange.route.clone();
@@ -96,8 +106,10 @@ pub async fn on_response(
             continue;
         }
         let seat = seat(revision, member);
-        let hook = |exchange| Box::pin(call::on_response(&seat, exchange));
-        let (back, verdict) = ask(revision, member, Phase::OnResponse, exchange, hook).await;
+        let (back, verdict) = ask(revision, member, Phase::OnResponse, exchange, |exchange| {
+            Box::pin(call::on_response(&seat, exchange, content))
+        })
+        .await;
         exchange = back;
         match verdict {
             Ok(None | Some(ResponseVerdict::Next)) => {}
@@ -176,7 +188,7 @@ async fn ask<V: VerdictName, F: Future<Output = Ended<V>>>(
 fn tell_circuit(pass: Pass<'_>, member: &PolicyUse, route: &str, fault: Option<&Fault>) {
     let end = match fault {
         None => HookEnd::Well,
-        Some(Fault::Overloaded(_)) => HookEnd::Unknown,
+        Some(Fault::Overloaded(_) | Fault::PeersBody(_)) => HookEnd::Unknown,
         // The request had less time than the policy may take.
         Some(Fault::Deadline(time)) if *time < member.policy.time => HookEnd::Unknown,
         Some(_) => HookEnd::Fault,

@@ -3,6 +3,7 @@
 //! Framing and hop-by-hop fields belong to the gateway: a policy that could set them could
 //! smuggle requests (RFC 9112 §11.2) or delete fields that others rely on.
 
+use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, uri::PathAndQuery};
 use portcullis_config::PathNormalisation;
@@ -52,6 +53,7 @@ pub struct StagedEdits {
     upstream: Option<Target>,
     response_fields: Vec<FieldEdit>,
     response_status: Option<StatusCode>,
+    body: Option<Bytes>,
     state: Option<Vec<u8>>,
     shared: Vec<(String, String)>,
     bytes: usize,
@@ -75,6 +77,7 @@ impl StagedEdits {
             && self.upstream.is_none()
             && self.response_fields.is_empty()
             && self.response_status.is_none()
+            && self.body.is_none()
             && self.state.is_none()
             && self.shared.is_empty()
     }
@@ -147,6 +150,21 @@ impl StagedEdits {
     pub fn status(&mut self, status: u16) -> Result<(), EditError> {
         self.response_status = Some(final_status(status)?);
         Ok(())
+    }
+
+    /// What the hook in progress has set as the response's status, if it has.
+    pub fn staged_status(&self) -> Option<StatusCode> {
+        self.response_status
+    }
+
+    /// Stages another body, of the request or the response as the hook has it. The caller bounds it.
+    pub fn body(&mut self, body: Bytes) {
+        self.body = Some(body);
+    }
+
+    /// The staged body, which is not the exchange's to keep.
+    pub fn take_body(&mut self) -> Option<Bytes> {
+        self.body.take()
     }
 
     /// Stages the policy's own state; too much of it is refused.

@@ -166,6 +166,7 @@ impl PolicyLoader {
             time: limits.time,
             memory_bytes: usize::try_from(limits.memory).unwrap_or(usize::MAX),
             host_calls: limits.host_calls,
+            body_bytes: usize::try_from(limits.body).unwrap_or(usize::MAX),
         };
         Policy::prepare(
             &self.engines,

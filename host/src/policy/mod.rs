@@ -5,6 +5,7 @@ pub mod edit;
 pub mod fault_circuit;
 pub mod fault_circuits;
 pub mod info;
+pub mod lent_body;
 pub mod loader;
 pub mod log_queue;
 pub mod verdict;

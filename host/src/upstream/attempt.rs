@@ -16,7 +16,7 @@ use super::body::{RequestBody, UpstreamBody};
 use super::connection::h2::H2Connection;
 use super::connection::{ConnectError, EndpointPool};
 use super::stream;
-use crate::client_body::ClientBodyError;
+use crate::body_fault::ClientBodyError;
 use crate::head;
 use crate::policy::verdict::Failure;
 use crate::tunnel::Switched;

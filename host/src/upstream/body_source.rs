@@ -1,5 +1,7 @@
 //! A request's body, as far as attempts are concerned: which of them can have it.
 
+use bytes::Bytes;
+
 use super::body::RequestBody;
 use super::replay_body::ReplaySource;
 use crate::client_body::ClientBody;
@@ -8,6 +10,8 @@ use crate::client_body::ClientBody;
 pub enum BodySource {
     /// There is none.
     Empty,
+    /// All of it is here.
+    Whole(Bytes),
     /// For one attempt.
     Once(Option<ClientBody>),
     /// For all attempts, while the body is small.
@@ -18,7 +22,10 @@ impl BodySource {
     /// A source of that body. Up to `replay_bytes` of it are kept, so that it can be sent again.
     pub fn new(body: ClientBody, replay_bytes: usize) -> Self {
         if http_body::Body::is_end_stream(&body) {
-            Self::Empty
+            return Self::Empty;
+        }
+        if let ClientBody::Replaced(bytes) = body {
+            Self::Whole(bytes)
         } else if replay_bytes > 0 {
             Self::Replay(ReplaySource::new(body, replay_bytes))
         } else {
@@ -30,6 +37,7 @@ impl BodySource {
     pub fn for_attempt(&mut self) -> RequestBody {
         match self {
             Self::Empty => RequestBody::Empty,
+            Self::Whole(bytes) => RequestBody::Whole(bytes.clone()),
             Self::Once(body) => body.take().map_or(RequestBody::Empty, RequestBody::Stream),
             Self::Replay(source) => RequestBody::Replay(source.next_attempt()),
         }
@@ -38,7 +46,7 @@ impl BodySource {
     /// Whether another attempt can have the whole body.
     pub fn is_replayable(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Whole(_) => true,
             Self::Once(body) => body.is_some(),
             Self::Replay(source) => source.is_replayable(),
         }

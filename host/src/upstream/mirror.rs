@@ -79,7 +79,7 @@ pub fn start(revision: &Rc<Revision>, exchange: &Exchange, body: &ClientBody) {
     let Some(place) = Place::take(&exchange.route, mirror) else {
         return mirror.counters.dropped();
     };
-    let has_body = matches!(body, ClientBody::Open(_));
+    let has_body = !matches!(body, ClientBody::Empty);
     let mut headers = head::upstream_fields(exchange, has_body);
     headers.remove(EXPECT);
     let _ = headers.try_insert(MARK, HeaderValue::from_static("1"));

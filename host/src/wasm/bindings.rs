@@ -1,6 +1,6 @@
 //! The contract in `wit/` as Rust: generated, nothing by hand.
 //!
-//! Reads and edits are plain calls; what may wait (Redis) is async on the host's side, while the
+//! Reads and edits are plain calls; what may wait (bodies, Redis) is async on the host's side, while the
 //! guest sees an ordinary function. A host function's error is a trap, which costs the guest its
 //! store and the host nothing.
 
@@ -13,6 +13,8 @@ wasmtime::component::bindgen!({
     path: "../wit",
     world: "everything",
     imports: {
+        "portcullis:policy/http.[method]exchange.read-body": async | trappable,
+        "portcullis:policy/http.[method]response.read-body": async | trappable,
         "portcullis:capability/redis.get": async | trappable,
         "portcullis:capability/redis.set": async | trappable,
         "portcullis:capability/redis.delete": async | trappable,

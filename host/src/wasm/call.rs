@@ -9,17 +9,21 @@ use super::bindings::exports::portcullis::policy::{
     on_attempt as guest_attempt, on_log as guest_log, on_request, on_response,
 };
 use super::bindings::portcullis::policy::http::LocalResponse as GuestResponse;
+use super::body_desk::serve;
 use super::fault::{Fault, HostDefect};
 use super::policy::Policy;
 use super::sandbox::{Sandbox, SandboxPool};
 use super::state::THE_ONE;
 use crate::capability::log;
+use crate::client_body::ClientBody;
 use crate::exchange::{Exchange, LocalResponse};
 use crate::policy::edit::local_response;
+use crate::policy::lent_body::LentBody;
 use crate::policy::verdict::{
     Attempt, AttemptVerdict, EndpointChoice, Failure, RequestVerdict, ResponseVerdict, RetryPlan,
     Summary,
 };
+use crate::response_body::Content;
 
 /// Bytes of a guest's error that reach the log.
 const MAX_ERROR_BYTES: usize = 512;
@@ -42,17 +46,27 @@ pub type Ended<V> = (Box<Exchange>, Result<V, Fault>);
 type HookResult<V> = wasmtime::Result<Result<V, String>>;
 
 /// Asks `on-request`.
-pub async fn on_request(seat: &Seat<'_>, exchange: Box<Exchange>) -> Ended<RequestVerdict> {
-    let (exchange, answer) = run(seat, exchange, Phase::OnRequest, async |policy, sandbox| {
-        let instance = sandbox.instance(policy).await?;
-        let guest = loaded(&mut sandbox.guests.on_request, || {
-            let indices = policy.hooks.on_request.as_ref().ok_or_else(not_exported)?;
-            indices.load(&mut sandbox.store, &instance)
-        })?;
-        guest
-            .call_on_request(&mut sandbox.store, Resource::new_borrow(THE_ONE))
-            .await
-    })
+pub async fn on_request(
+    seat: &Seat<'_>,
+    exchange: Box<Exchange>,
+    body: &mut ClientBody,
+) -> Ended<RequestVerdict> {
+    let (exchange, answer) = run(
+        seat,
+        exchange,
+        LentBody::Request(body),
+        Phase::OnRequest,
+        async |policy, sandbox| {
+            let instance = sandbox.instance(policy).await?;
+            let guest = loaded(&mut sandbox.guests.on_request, || {
+                let indices = policy.hooks.on_request.as_ref().ok_or_else(not_exported)?;
+                indices.load(&mut sandbox.store, &instance)
+            })?;
+            guest
+                .call_on_request(&mut sandbox.store, Resource::new_borrow(THE_ONE))
+                .await
+        },
+    )
     .await;
     let verdict = answer.and_then(|verdict| match verdict {
         on_request::Verdict::Next => Ok(RequestVerdict::Next),
@@ -62,10 +76,15 @@ pub async fn on_request(seat: &Seat<'_>, exchange: Box<Exchange>) -> Ended<Reque
 }
 
 /// Asks `on-response`; the exchange has a response.
-pub async fn on_response(seat: &Seat<'_>, exchange: Box<Exchange>) -> Ended<ResponseVerdict> {
+pub async fn on_response(
+    seat: &Seat<'_>,
+    exchange: Box<Exchange>,
+    content: &mut Content,
+) -> Ended<ResponseVerdict> {
     let (exchange, answer) = run(
         seat,
         exchange,
+        LentBody::Response(content),
         Phase::OnResponse,
         async |policy, sandbox| {
             let instance = sandbox.instance(policy).await?;
@@ -95,22 +114,29 @@ pub async fn on_attempt(
 ) -> Ended<AttemptVerdict> {
     let facts = guest_facts(last);
     let answered = exchange.response.is_some();
-    let (exchange, answer) = run(seat, exchange, Phase::OnAttempt, async |policy, sandbox| {
-        let instance = sandbox.instance(policy).await?;
-        let guest = loaded(&mut sandbox.guests.on_attempt, || {
-            let indices = policy.hooks.on_attempt.as_ref().ok_or_else(not_exported)?;
-            indices.load(&mut sandbox.store, &instance)
-        })?;
-        let response = answered.then(|| Resource::new_borrow(THE_ONE));
-        guest
-            .call_on_attempt(
-                &mut sandbox.store,
-                Resource::new_borrow(THE_ONE),
-                &facts,
-                response,
-            )
-            .await
-    })
+    let lent = LentBody::None;
+    let (exchange, answer) = run(
+        seat,
+        exchange,
+        lent,
+        Phase::OnAttempt,
+        async |policy, sandbox| {
+            let instance = sandbox.instance(policy).await?;
+            let guest = loaded(&mut sandbox.guests.on_attempt, || {
+                let indices = policy.hooks.on_attempt.as_ref().ok_or_else(not_exported)?;
+                indices.load(&mut sandbox.store, &instance)
+            })?;
+            let response = answered.then(|| Resource::new_borrow(THE_ONE));
+            guest
+                .call_on_attempt(
+                    &mut sandbox.store,
+                    Resource::new_borrow(THE_ONE),
+                    &facts,
+                    response,
+                )
+                .await
+        },
+    )
     .await;
     (exchange, answer.map(host_verdict))
 }
@@ -119,19 +145,26 @@ pub async fn on_attempt(
 pub async fn on_log(seat: &Seat<'_>, exchange: Box<Exchange>, summary: &Summary) -> Ended<()> {
     let facts = guest_summary(summary);
     let answered = exchange.response.is_some();
-    run(seat, exchange, Phase::OnLog, async |policy, sandbox| {
-        let instance = sandbox.instance(policy).await?;
-        let guest = loaded(&mut sandbox.guests.on_log, || {
-            let indices = policy.hooks.on_log.as_ref().ok_or_else(not_exported)?;
-            indices.load(&mut sandbox.store, &instance)
-        })?;
-        let response = answered.then(|| Resource::new_borrow(THE_ONE));
-        let exchange = Resource::new_borrow(THE_ONE);
-        guest
-            .call_on_log(&mut sandbox.store, exchange, response, &facts)
-            .await
-            .map(Ok)
-    })
+    let lent = LentBody::None;
+    run(
+        seat,
+        exchange,
+        lent,
+        Phase::OnLog,
+        async |policy, sandbox| {
+            let instance = sandbox.instance(policy).await?;
+            let guest = loaded(&mut sandbox.guests.on_log, || {
+                let indices = policy.hooks.on_log.as_ref().ok_or_else(not_exported)?;
+                indices.load(&mut sandbox.store, &instance)
+            })?;
+            let response = answered.then(|| Resource::new_borrow(THE_ONE));
+            let exchange = Resource::new_borrow(THE_ONE);
+            guest
+                .call_on_log(&mut sandbox.store, exchange, response, &facts)
+                .await
+                .map(Ok)
+        },
+    )
     .await
 }
 
@@ -139,22 +172,21 @@ pub async fn on_log(seat: &Seat<'_>, exchange: Box<Exchange>, summary: &Summary)
 async fn run<V>(
     seat: &Seat<'_>,
     exchange: Box<Exchange>,
+    mut body: LentBody<'_>,
     phase: Phase,
     hook: impl AsyncFnOnce(&Policy, &mut Sandbox) -> HookResult<V>,
 ) -> Ended<V> {
-    let time = match phase {
-        // The answer to a passed deadline passes these hooks as well; they have their own limit.
-        Phase::OnResponse | Phase::OnLog => seat.policy.time,
-        Phase::OnRequest | Phase::OnAttempt => {
-            seat.policy.time.min(exchange.remaining(Instant::now()))
-        }
-    };
+    let time = time_for(seat.policy, &exchange, phase);
     let mut sandbox = seat
         .pool
         .take()
         .unwrap_or_else(|| Sandbox::new(seat.policy, seat.worker, seat.place));
     sandbox.store.data_mut().lend(exchange, phase);
-    let ended = tokio::time::timeout(time, hook(seat.policy, &mut sandbox)).await;
+    let desk = sandbox.store.data().desk.clone();
+    let hook = hook(seat.policy, &mut sandbox);
+    let ended = tokio::time::timeout(time, serve(desk.as_deref(), &mut body, hook)).await;
+    let peers = body.is_awaited();
+    body.rest();
     let state = sandbox.store.data_mut();
     let refused_memory = state.limiter.refused;
     let mut exchange = state
@@ -162,7 +194,7 @@ async fn run<V>(
         .expect("only take_back takes the lent exchange, and it is called once");
     match classify(ended, time, refused_memory) {
         Ok(answer) => {
-            exchange.commit(seat.place);
+            commit(&mut exchange, &mut body, seat.place);
             seat.pool.give_back(seat.policy, sandbox);
             (exchange, Ok(answer))
         }
@@ -171,8 +203,31 @@ async fn run<V>(
             // An error that the guest answered in good order leaves its store usable, but a guest
             // that is in doubt is not used again.
             drop(sandbox);
+            let fault = match peers {
+                true => Fault::PeersBody(Box::new(fault)),
+                false => fault,
+            };
             (exchange, Err(fault))
         }
+    }
+}
+
+fn time_for(policy: &Policy, exchange: &Exchange, phase: Phase) -> Duration {
+    match phase {
+        // The answer to a passed deadline passes these hooks as well; they have their own limit.
+        Phase::OnResponse | Phase::OnLog => policy.time,
+        Phase::OnRequest | Phase::OnAttempt => policy.time.min(exchange.remaining(Instant::now())),
+    }
+}
+
+fn commit(exchange: &mut Exchange, body: &mut LentBody<'_>, place: usize) {
+    let replaced = exchange.edits.take_body();
+    exchange.commit(place);
+    // A client's body that broke off is what the gateway answers to, whatever a policy made of it.
+    if let Some(bytes) = replaced
+        && body.failure().is_none()
+    {
+        body.replace(bytes, exchange);
     }
 }
 

@@ -10,7 +10,9 @@ use super::Phase;
 use super::bindings::exports::portcullis::policy::lifecycle;
 use super::engine::Engines;
 use super::fault::one_line;
-use super::linker::{self, FREE_INTERFACES, GRANTED_INTERFACES, INERT_WASI, NOT_OFFERED};
+use super::linker::{
+    self, BODY_READERS, FREE_INTERFACES, GRANTED_INTERFACES, INERT_WASI, NOT_OFFERED,
+};
 use super::sandbox::{LIFECYCLE_TIME, lifecycle_store};
 use super::state::HostState;
 use crate::capability::Capabilities;
@@ -60,6 +62,8 @@ pub struct PolicyComponent {
     pub exports: Vec<String>,
     /// Interfaces that it imports, as written.
     pub imports: Vec<String>,
+    /// Imports a function that waits for a body.
+    pub(super) reads_bodies: bool,
     pub(super) bytes: Vec<u8>,
     pub(super) lifecycle: Component,
     pub(super) lifecycle_linker: Linker<HostState>,
@@ -95,6 +99,7 @@ impl PolicyComponent {
         }
         let (lifecycle, snapshots) = compile_for_lifecycle(&engines.lifecycle, &bytes)?;
         let (exports, imports) = interfaces(&engines.lifecycle, &lifecycle)?;
+        let reads_bodies = reads_bodies(&engines.lifecycle, &lifecycle);
         let hooks = hooks(&exports)?;
         let lifecycle_linker =
             linker::build(&engines.lifecycle).map_err(ComponentError::Invalid)?;
@@ -111,6 +116,7 @@ impl PolicyComponent {
             hooks,
             exports,
             imports,
+            reads_bodies,
             bytes,
             lifecycle,
             lifecycle_linker,
@@ -172,6 +178,16 @@ fn interfaces(
         imports.push(name.to_owned());
     }
     Ok((exports, imports))
+}
+
+fn reads_bodies(engine: &Engine, component: &Component) -> bool {
+    let shape = component.component_type();
+    shape.imports(engine).any(|(_, import)| match import.ty {
+        ComponentItem::ComponentInstance(instance) => instance
+            .exports(engine)
+            .any(|(function, _)| BODY_READERS.contains(&function)),
+        _ => false,
+    })
 }
 
 /// The acceptance rule: `lifecycle` and at least one hook, of a version that the host speaks.

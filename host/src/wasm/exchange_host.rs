@@ -14,6 +14,7 @@ use super::state::{ExchangeHandle, HostState, ResponseHandle};
 use crate::capability::log::one_line;
 use crate::exchange;
 use crate::policy::edit::{EditError, FieldEdit, Side, editable_name, field_value, target};
+use crate::policy::lent_body::has_no_body;
 
 /// Bytes of a guest's name that an answer repeats.
 const MAX_NAME_BYTES: usize = 64;
@@ -121,21 +122,25 @@ impl HostExchange for HostState {
         })
     }
 
-    // The next two are never called: a component that imports them is refused at load (`NOT_OFFERED`).
-    fn read_body(
+    async fn read_body(
         &mut self,
         _: Resource<ExchangeHandle>,
-        _limit: u32,
+        limit: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
         self.called()?;
-        Ok(Err(BodyError::NotGranted))
+        // Later it has gone on its way.
+        if self.phase != Some(Phase::OnRequest) {
+            return Ok(Err(BodyError::Taken));
+        }
+        Ok(self.read_lent_body(limit).await)
     }
 
-    fn replace_body(&mut self, _: Resource<ExchangeHandle>, _body: Vec<u8>) -> Edited {
+    fn replace_body(&mut self, _: Resource<ExchangeHandle>, body: Vec<u8>) -> Edited {
         self.called()?;
-        Ok(Err(GuestEditError::Forbidden(
-            "the request's body is not granted".into(),
-        )))
+        if self.phase != Some(Phase::OnRequest) {
+            return Ok(Err(GuestEditError::TooLate));
+        }
+        self.replace_lent_body(body)
     }
 
     fn get_state(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Option<Vec<u8>>> {
@@ -234,20 +239,27 @@ impl HostResponse for HostState {
         Ok(stage_fields(self.exchange()?, Side::Response, ops))
     }
 
-    fn read_body(
+    async fn read_body(
         &mut self,
         _: Resource<ResponseHandle>,
-        _limit: u32,
+        limit: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
         self.called()?;
-        Ok(Err(BodyError::NotGranted))
+        if self.phase != Some(Phase::OnResponse) {
+            return Ok(Err(BodyError::NotGranted));
+        }
+        if has_no_body(self.exchange()?).is_some() {
+            return Ok(Ok(Vec::new()));
+        }
+        Ok(self.read_lent_body(limit).await)
     }
 
-    fn replace_body(&mut self, _: Resource<ResponseHandle>, _body: Vec<u8>) -> Edited {
+    fn replace_body(&mut self, _: Resource<ResponseHandle>, body: Vec<u8>) -> Edited {
         self.called()?;
-        Ok(Err(GuestEditError::Forbidden(
-            "the response's body is not granted".into(),
-        )))
+        if self.phase != Some(Phase::OnResponse) {
+            return Ok(Err(GuestEditError::TooLate));
+        }
+        self.replace_lent_body(body)
     }
 
     fn drop(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<()> {

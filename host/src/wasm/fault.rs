@@ -27,6 +27,9 @@ pub enum Fault {
     /// The gateway could not do its part; a defect of the gateway, not of the policy.
     #[error("the gateway failed: {}", .0.message)]
     Host(Stopped),
+    /// What came of a body that its sender did not deliver, or not in time; not the policy's doing.
+    #[error("{0} (the body did not come)")]
+    PeersBody(Box<Fault>),
     /// No sandbox was free: too many are live at once.
     #[error("no sandbox is free: {0}")]
     Overloaded(String),
@@ -104,6 +107,7 @@ impl Fault {
             Fault::Limit(..) => "limit",
             Fault::Error(_) => "error",
             Fault::Host(_) => "host",
+            Fault::PeersBody(fault) => fault.kind(),
             Fault::Overloaded(_) => "overloaded",
         }
     }
@@ -112,6 +116,7 @@ impl Fault {
     pub fn limit(&self) -> Option<&'static str> {
         match self {
             Fault::Limit(limit, _) => Some(limit),
+            Fault::PeersBody(fault) => fault.limit(),
             _ => None,
         }
     }
@@ -123,6 +128,7 @@ impl Fault {
             | Fault::Memory(stopped)
             | Fault::Limit(_, stopped)
             | Fault::Host(stopped) => stopped.backtrace.as_deref(),
+            Fault::PeersBody(fault) => fault.backtrace(),
             Fault::Deadline(_) | Fault::Error(_) | Fault::Overloaded(_) => None,
         }
     }

@@ -31,12 +31,10 @@ pub const INERT_WASI: &[&str] = &["wasi:clocks/", "wasi:random/", "wasi:io/", "w
 
 /// Functions of the contract that this version does not offer. A policy that imports one is
 /// refused at load, instead of being told `not-granted` at its first request.
-pub const NOT_OFFERED: &[&str] = &[
-    "[method]exchange.read-body",
-    "[method]exchange.replace-body",
-    "[method]response.read-body",
-    "[method]response.replace-body",
-];
+pub const NOT_OFFERED: &[&str] = &[];
+
+/// Functions that wait for a body.
+pub const BODY_READERS: &[&str] = &["[method]exchange.read-body", "[method]response.read-body"];
 
 /// All functions that policies can import.
 pub fn build(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {

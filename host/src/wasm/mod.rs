@@ -5,6 +5,7 @@
 
 mod backtrace;
 pub mod bindings;
+pub mod body_desk;
 pub mod call;
 pub mod component;
 pub mod engine;

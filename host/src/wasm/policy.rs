@@ -34,6 +34,10 @@ pub struct Policy {
     pub time: Duration,
     pub(super) memory_bytes: usize,
     pub(super) host_calls: u32,
+    /// Of a body that a hook may have; 0 for none.
+    pub(super) body_bytes: usize,
+    /// Imports a function that waits for a body.
+    pub(super) reads_bodies: bool,
     /// Given to `configure` of each new instance; `None` where the config is in the snapshot.
     pub(super) config: Option<ConfigureEach>,
 }
@@ -63,6 +67,8 @@ pub struct Running {
     pub memory_bytes: usize,
     /// Functions of the host that one hook may call.
     pub host_calls: u32,
+    /// Bytes of a body that one hook may read or put in its place; 0 for none.
+    pub body_bytes: usize,
 }
 
 /// Why a use of a policy can't be made ready.
@@ -123,6 +129,8 @@ impl Policy {
             time: running.time,
             memory_bytes: running.memory_bytes,
             host_calls: running.host_calls,
+            body_bytes: running.body_bytes,
+            reads_bodies: component.reads_bodies,
             config,
         })
     }

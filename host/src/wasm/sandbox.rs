@@ -47,13 +47,15 @@ pub(super) struct Guests {
 impl Sandbox {
     /// A store for the policy, its instance yet to be made.
     pub fn new(policy: &Policy, worker: usize, place: usize) -> Self {
-        let state = HostState::new(
+        let mut state = HostState::new(
             policy.capabilities.clone(),
             worker,
             place,
             policy.memory_bytes,
             policy.host_calls,
         );
+        state.body_bytes = policy.body_bytes;
+        state.desk = policy.reads_bodies.then(Arc::default);
         Self {
             store: store(policy.pre.engine(), state),
             instance: None,

@@ -7,6 +7,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::Phase;
+use super::body_desk::BodyDesk;
 use super::fault::{HostDefect, LimitPassed};
 use crate::capability::Capabilities;
 use crate::exchange::Exchange;
@@ -42,6 +43,10 @@ pub struct HostState {
     pub limiter: MemoryLimiter,
     /// Lines that the hook has logged.
     pub log_lines: usize,
+    /// `limits.body`; 0 where the policy gets no body.
+    pub body_bytes: usize,
+    /// Where it asks for one, if it ever does.
+    pub desk: Option<Arc<BodyDesk>>,
     host_calls: u32,
     max_host_calls: u32,
     exchange: Option<Box<Exchange>>,
@@ -68,6 +73,8 @@ impl HostState {
                 refused: false,
             },
             log_lines: 0,
+            body_bytes: 0,
+            desk: None,
             host_calls: 0,
             max_host_calls,
             exchange: None,
@@ -187,12 +194,15 @@ impl WasiView for HostState {
 
 /// Sets a store's limits; called once for each store.
 pub fn bound_store(mut store: StoreContextMut<'_, HostState>) {
-    store.set_hostcall_fuel(MAX_HOSTCALL_BYTES);
+    let body_bytes = store.data().body_bytes;
+    store.set_hostcall_fuel(MAX_HOSTCALL_BYTES.max(body_bytes + BESIDE_A_BODY_BYTES));
     store.set_max_component_handles(MAX_HANDLES);
 }
 
 /// Bytes that a guest may hand to the host in one call: a whole answer of a policy fits.
 const MAX_HOSTCALL_BYTES: usize = 4 << 20;
+/// What else a call may hand over that brings a body.
+const BESIDE_A_BODY_BYTES: usize = 64 << 10;
 /// Handles that a guest may own: today's contract lends two.
 const MAX_HANDLES: usize = 64;
 /// Random bytes that WASI gives in one call.

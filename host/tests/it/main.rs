@@ -45,6 +45,8 @@ mod rate_limit_redis;
 mod real_clients;
 mod redirects;
 mod reload;
+mod request_bodies;
+mod response_bodies;
 mod retries;
 mod rewrites;
 mod routing;
