@@ -3,7 +3,9 @@
 use std::path::Path;
 
 fn main() {
-    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/policies");
+    // Not `env!`: where work trees share a target directory, this may have been compiled in another one.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let policies = Path::new(&manifest).join("../target/policies");
     for name in ["rate-limit", "retry"] {
         let path = policies.join(format!("{name}.wasm"));
         println!("cargo::rerun-if-changed={}", path.display());

@@ -3,13 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use opentelemetry::metrics::BoundCounter;
+use crate::telemetry::policy_use::LimitCounter;
 
 /// A token bucket that holds a second's lines, full at first.
 pub struct LogBudget {
     /// `limits.log_lines`.
     pub per_second: u32,
-    refused: BoundCounter<u64>,
+    refused: LimitCounter,
     inner: Mutex<Inner>,
 }
 
@@ -33,7 +33,7 @@ pub enum Leave {
 
 impl LogBudget {
     /// Lines that are dropped are counted in `refused`.
-    pub fn new(per_second: u32, refused: BoundCounter<u64>, now: Instant) -> Self {
+    pub fn new(per_second: u32, refused: LimitCounter, now: Instant) -> Self {
         Self {
             per_second,
             refused,
@@ -54,7 +54,7 @@ impl LogBudget {
         inner.filled = inner.filled.max(now);
         if !allowed || inner.lines < 1.0 {
             inner.refused += 1;
-            self.refused.add(1);
+            self.refused.refused();
             return Leave::Refused;
         }
         inner.lines -= 1.0;

@@ -1,10 +1,7 @@
 //! What a token allows.
 
-use serde::Serialize;
-
 /// A holder's place; each may do what those before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Reads.
     Viewer,

@@ -9,6 +9,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Gauge};
 
 use super::metrics::Metrics;
+use super::policy_use::LimitCounter;
 
 /// Labels of one series that are kept.
 const MAX_LABELS: usize = 8;
@@ -27,7 +28,7 @@ pub struct PolicyCounters {
     histograms: DashMap<String, BoundHistogram<f64>>,
     series: AtomicUsize,
     max_series: usize,
-    refused: BoundCounter<u64>,
+    refused: LimitCounter,
 }
 
 impl PolicyCounters {
@@ -102,7 +103,7 @@ impl PolicyCounters {
     fn may_add_series(&self) -> bool {
         let may = self.series.fetch_add(1, Ordering::Relaxed) < self.max_series;
         if !may {
-            self.refused.add(1);
+            self.refused.refused();
         }
         may
     }

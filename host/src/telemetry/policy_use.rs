@@ -65,8 +65,18 @@ impl PolicyUseMetrics {
     }
 
     /// The same, for what happens often.
-    pub fn bind_limit(&self, policy: &str, route: &str, limit: &'static str) -> BoundCounter<u64> {
-        self.limit_refused.bind(&limited(policy, route, limit))
+    pub fn bind_limit(&self, policy: &str, route: &str, limit: &'static str) -> LimitCounter {
+        LimitCounter(self.limit_refused.bind(&limited(policy, route, limit)))
+    }
+}
+
+/// Counts what a use of a policy was refused because of one key of its limits.
+pub struct LimitCounter(BoundCounter<u64>);
+
+impl LimitCounter {
+    /// Once more.
+    pub fn refused(&self) {
+        self.0.add(1);
     }
 }
 

@@ -29,10 +29,6 @@ pub const GRANTED_INTERFACES: &[(&str, &str)] = &[
 /// Packages and interfaces of WASI 0.2 that are there, without effect on the world.
 pub const INERT_WASI: &[&str] = &["wasi:clocks/", "wasi:random/", "wasi:io/", "wasi:cli/"];
 
-/// Functions of the contract that this version does not offer. A policy that imports one is
-/// refused at load, instead of being told `not-granted` at its first request.
-pub const NOT_OFFERED: &[&str] = &[];
-
 /// Functions that wait for a body.
 pub const BODY_READERS: &[&str] = &["[method]exchange.read-body", "[method]response.read-body"];
 

@@ -3,7 +3,7 @@
 use crate::support::peers::{Peer, run_script};
 use crate::support::raw::RefusingAddress;
 use crate::support::tls::Authority;
-use crate::support::{TestGateway, component, eventually, metric};
+use crate::support::{TestGateway, component};
 
 /// Serves a route with those keys to a service with gRPC.
 fn config(service: &str, keys: &str) -> String {
@@ -113,20 +113,7 @@ async fn a_reload_ends_no_call() {
     let (_service, port) = Peer::start_script("grpc_service.py", &[]).await;
     let url = format!("http://127.0.0.1:{port}");
     let gateway = TestGateway::start(&config(&url, "")).await;
-    let reloads = async {
-        eventually("a client is there", async || {
-            metric(
-                &gateway.metrics().await,
-                "portcullis_connections_active",
-                &[],
-            ) > 0.0
-        })
-        .await;
-        for seconds in 11..15 {
-            let changed = config(&url, &format!(", deadline: {seconds}s"));
-            gateway.reload(&changed).await.unwrap();
-        }
-    };
+    let reloads = gateway.reload_in_use(|seconds| config(&url, &format!(", deadline: {seconds}s")));
     tokio::join!(run("ping_pong", &gateway), reloads);
 }
 

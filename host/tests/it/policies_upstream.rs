@@ -4,18 +4,22 @@ use http::Method;
 use mock_service::MockService;
 
 use crate::policy_config::{closed, open, policy_on, received};
-use crate::support::{Answer, TestGateway};
+use crate::support::{Answer, TestGateway, eventually};
 
 const GRANTED: &str = "grants: { upstreams: [b] }, limits: { time: 10s }";
 
 /// A gateway of the upstreams `a`, `b` and `c`, all of them this service, with the probe on these terms
 /// on a route to `a`, on one that answers itself, and on one where it fails open.
 async fn gateway(upstream: &MockService, terms: &str, wanted: &str) -> TestGateway {
+    TestGateway::start(&config(upstream, terms, wanted)).await
+}
+
+fn config(upstream: &MockService, terms: &str, wanted: &str) -> String {
     let probe = policy_on("probe", "fixtures/probe", terms);
     let used = closed("probe", &format!("{{ upstream: {wanted} }}"));
     let failing = open("probe", &format!("{{ upstream: {wanted}, fail: true }}"));
     let url = upstream.url();
-    TestGateway::start(&format!(
+    format!(
         "
 upstreams: {{ a: {{ endpoints: [{url}] }}, b: {{ endpoints: [{url}] }}, c: {{ endpoints: [{url}] }} }}
 policies:
@@ -25,8 +29,7 @@ routes:
   - {{ name: native, match: {{ path_prefix: /native }}, respond: {{ status: 204 }}, policies: [{used}] }}
   - {{ name: failing, match: {{ path_prefix: /failing }}, upstream: a, policies: [{failing}] }}
 "
-    ))
-    .await
+    )
 }
 
 /// Requests that an upstream has answered.
@@ -58,6 +61,28 @@ async fn a_request_goes_to_the_upstream_that_a_policy_is_granted_and_sets() {
     }
     assert_eq!(answered(&gateway, "b").await, 3.0);
     assert_eq!(answered(&gateway, "a").await, 0.0);
+}
+
+#[tokio::test]
+async fn the_access_log_names_the_upstream_that_a_policy_has_set() {
+    let upstream = MockService::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("access.log");
+    let text = config(&upstream, GRANTED, "b");
+    let logged = format!("access_log: {{ path: {} }}{text}", log.display());
+    let gateway = TestGateway::start(&logged).await;
+    assert_eq!(gateway.get("/r").await.status, 200);
+    let mut line = String::new();
+    eventually("the request has left a line", async || {
+        line = std::fs::read_to_string(&log).unwrap();
+        line.ends_with('\n')
+    })
+    .await;
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&line["route"], &line["upstream"]),
+        (&"r".into(), &"b".into())
+    );
 }
 
 #[tokio::test]

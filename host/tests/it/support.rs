@@ -161,6 +161,18 @@ impl TestGateway {
         self.running.reload(&config).await
     }
 
+    /// Swaps in several configs, one after the other, once a client is connected; `config` is given
+    /// a number that is new each time.
+    pub(crate) async fn reload_in_use(&self, config: impl Fn(u32) -> String) {
+        eventually("a client is there", async || {
+            metric(&self.metrics().await, "portcullis_connections_active", &[]) > 0.0
+        })
+        .await;
+        for number in 11..15 {
+            self.reload(&config(number)).await.unwrap();
+        }
+    }
+
     /// Upstreams and their endpoints at this moment.
     pub(crate) fn upstreams(&self) -> Vec<UpstreamStatus> {
         self.running.upstreams()

@@ -2,7 +2,7 @@
 
 use crate::support::peers::{Peer, run_script};
 use crate::support::tls::Authority;
-use crate::support::{TestGateway, component, eventually, metric};
+use crate::support::{TestGateway, component};
 
 /// Serves a route with those keys by an upstream with those.
 fn config(upstream: &str, keys: &str) -> String {
@@ -78,20 +78,8 @@ async fn a_reload_ends_none() {
     let (_service, port) = Peer::start_script("websocket_service.py", &[]).await;
     let upstream = format!("endpoints: [\"http://127.0.0.1:{port}\"]");
     let gateway = TestGateway::start(&config(&upstream, "")).await;
-    let reloads = async {
-        eventually("one is open", async || {
-            metric(
-                &gateway.metrics().await,
-                "portcullis_connections_active",
-                &[],
-            ) > 0.0
-        })
-        .await;
-        for seconds in 11..15 {
-            let changed = config(&upstream, &format!(", deadline: {seconds}s"));
-            gateway.reload(&changed).await.unwrap();
-        }
-    };
+    let reloads =
+        gateway.reload_in_use(|seconds| config(&upstream, &format!(", deadline: {seconds}s")));
     tokio::join!(run("many", &gateway), reloads);
 }
 
