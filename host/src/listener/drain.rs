@@ -74,13 +74,15 @@ impl Drain {
         self.is_closing.clone()
     }
 
-    /// Runs a connection; once the drain has reached `stage`, it ends as soon as its exchanges have: HTTP/1 with
-    /// `Connection: close`, HTTP/2 with GOAWAY; `end` tells it so. `None`: it was ended because `is_abusive`.
+    /// Runs a connection; once the drain has reached `stage`, or it `has_expired`, it ends as soon as its exchanges
+    /// have: HTTP/1 with `Connection: close`, HTTP/2 with GOAWAY; `end` tells it so. `None`: it was ended
+    /// because `is_abusive`.
     pub(super) async fn run<C: Future>(
         mut self,
         stage: Stage,
         connection: C,
         end: impl Fn(Pin<&mut C>),
+        has_expired: impl Fn() -> bool,
         is_abusive: impl Fn() -> bool,
     ) -> Option<C::Output> {
         let mut connection = pin!(connection);
@@ -92,7 +94,7 @@ impl Drain {
                 // To ask at every turn would cost a lock at every turn.
                 let asks = !is_awaited || is_closing.get();
                 is_awaited = true;
-                if asks && !is_ending && begun.as_mut().poll(cx).is_ready() {
+                if !is_ending && (has_expired() || asks && begun.as_mut().poll(cx).is_ready()) {
                     is_ending = true;
                     end(connection.as_mut());
                 }

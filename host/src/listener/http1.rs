@@ -61,6 +61,8 @@ where
         Stage::Ending,
         &mut connection,
         |connection| Pin::new(&mut **connection.get_mut()).graceful_shutdown(),
+        // Its socket says so, see `IdleIo`.
+        || false,
         || false,
     );
     let ended = pulse.drive(run, &timeouts).await;

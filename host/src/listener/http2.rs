@@ -97,22 +97,24 @@ where
         })
     });
     let connection = builder(&limits, tasks).serve_connection(TokioIo::new(io), service);
-    let is_over = || resets.is_spent() || frames.is_spent() || pulse.is_expired();
+    let is_abusive = || resets.is_spent() || frames.is_spent();
     let connection = drain.run(
         Stage::Closing,
         connection,
         |connection| connection.graceful_shutdown(),
-        is_over,
+        || pulse.is_expired(),
+        is_abusive,
     );
     match pulse.drive(connection, &timeouts).await {
-        Some(Some(ended)) => Ok(ended?),
+        Some(None) if resets.is_spent() => Err(Http2Error::Resets),
+        Some(None) => Err(Http2Error::Frames),
         // It has been told so with GOAWAY.
         _ if pulse.is_expired() => {
             metrics.client.timed_out("keep_alive");
             Ok(())
         }
-        Some(None) if resets.is_spent() => Err(Http2Error::Resets),
-        _ => Err(Http2Error::Frames),
+        Some(Some(ended)) => Ok(ended?),
+        None => Ok(()),
     }
 }
 

@@ -123,7 +123,9 @@ impl Pulse {
     }
 
     /// Drives the connection to its end. One that waits for a request too long is told so by
-    /// [`SocketPulse::is_expired`], and dropped if it does not end by itself: then there is no output.
+    /// [`SocketPulse::is_expired`], and dropped if it does not end by itself: then there is no output. Where
+    /// requests share it, it has the same time once more: to end takes an answer of the client, and a
+    /// request may have been on its way.
     pub async fn drive<F: Future>(
         &self,
         connection: F,
@@ -136,9 +138,16 @@ impl Pulse {
                 return Poll::Ready(Some(output));
             }
             ready!(silence.poll(self, timeouts, cx));
+            if self.is_expired() {
+                return Poll::Ready(None);
+            }
             self.socket.expired.store(true, Relaxed);
+            silence = Silence::default();
             match connection.as_mut().poll(cx) {
                 Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending if self.is_multiplexed() => {
+                    silence.poll(self, timeouts, cx).map(|()| None)
+                }
                 Poll::Pending => Poll::Ready(None),
             }
         })

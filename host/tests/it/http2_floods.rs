@@ -2,32 +2,15 @@
 
 use mock_service::{MockService, Step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::support::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameConnection, GOAWAY, HEADERS, PING, PRIORITY,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
+};
 use crate::support::{TestGateway, within};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 /// `GET http://a/hang` in HPACK.
 const HEAD: &[u8] = b"\x82\x86\x44\x05/hang\x41\x01a";
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = vec![length[1], length[2], length[3], kind, flags];
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
 
 /// A request of the stream, and its reset.
 fn reset_request(stream: u32) -> Vec<u8> {
@@ -66,16 +49,7 @@ impl Received {
 }
 
 /// A hostile connection.
-struct Hostile(TcpStream);
-
-impl Hostile {
-    async fn connect(gateway: &TestGateway) -> Self {
-        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
-        stream.write_all(PREFACE).await.unwrap();
-        stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
-        Self(stream)
-    }
-
+impl FrameConnection {
     /// Sends what `frames` makes of 0, 1, 2, … until the gateway has closed: what came from there.
     async fn flood(self, frames: impl Fn(u32) -> Vec<u8>) -> Received {
         let (mut reader, mut writer) = self.0.into_split();
@@ -109,27 +83,6 @@ impl Hostile {
             }
         }
     }
-
-    /// The next frame: type and payload. `None` when the gateway has closed.
-    async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
-        let mut header = [0; 9];
-        self.0.read_exact(&mut header).await.ok()?;
-        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
-        let mut payload = vec![0; usize::try_from(length).unwrap()];
-        self.0.read_exact(&mut payload).await.ok()?;
-        Some((header[3], payload))
-    }
-
-    /// Sends those frames, and reads until the gateway answers with one of that type.
-    async fn until(&mut self, frames: &[u8], kind: u8) -> Vec<u8> {
-        within(self.0.write_all(frames)).await.unwrap();
-        loop {
-            let (found, payload) = within(self.next()).await.unwrap();
-            if found == kind {
-                return payload;
-            }
-        }
-    }
 }
 
 fn parse(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
@@ -147,7 +100,7 @@ fn parse(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
 async fn is_stopped(frames: impl Fn(u32) -> Vec<u8>) -> Site {
     let site = site().await;
     let mut other = site.gateway.client().await;
-    let hostile = Hostile::connect(&site.gateway).await;
+    let hostile = FrameConnection::connect(&site.gateway).await;
     let flood = hostile.flood(frames);
     let served = other.send(http::Method::GET, "/x", &[], "");
     let (received, served) = tokio::join!(flood, served);
@@ -172,7 +125,7 @@ async fn requests_that_are_reset_at_once_end_the_connection() {
 #[tokio::test]
 async fn requests_that_are_reset_after_they_were_taken_up_end_the_connection() {
     let site = site().await;
-    let mut hostile = Hostile::connect(&site.gateway).await;
+    let mut hostile = FrameConnection::connect(&site.gateway).await;
     let ping = frame(PING, 0, 0, b"12345678");
     // An answer to the PING says that the request before it was read: h2's own limit is not met.
     let mut closed = false;
@@ -257,7 +210,7 @@ async fn a_head_that_does_not_end_ends_the_connection() {
 #[tokio::test]
 async fn streams_beyond_the_limit_are_refused() {
     let site = site().await;
-    let mut hostile = Hostile::connect(&site.gateway).await;
+    let mut hostile = FrameConnection::connect(&site.gateway).await;
     let mut frames = Vec::new();
     for number in 0..150_u32 {
         frames.extend(frame(

@@ -7,6 +7,9 @@ use http::{Method, Request, Response, Version};
 use mock_service::MockService;
 use tokio::net::TcpStream;
 
+use crate::support::frames::{
+    ACK, END_HEADERS, END_STREAM, FrameConnection, GOAWAY, HEADERS, PING, frame,
+};
 use crate::support::raw::RawUpstream;
 use crate::support::{TestGateway, eventually, within};
 
@@ -104,8 +107,7 @@ async fn a_stream_that_waits_for_its_upstream_has_time() {
 #[tokio::test]
 async fn a_connection_without_requests_is_told_to_go_away() {
     let upstream = MockService::start().await;
-    // Long enough for a client on a busy machine to have said hello.
-    let timeouts = "timeouts: { keep_alive: 1s, head: 1s }";
+    let timeouts = "timeouts: { keep_alive: 200ms, head: 200ms }";
     let gateway = gateway_to(&upstream.url(), timeouts).await;
     for asks in [true, false] {
         let (client, connection) = handshake(&gateway).await;
@@ -119,6 +121,57 @@ async fn a_connection_without_requests_is_told_to_go_away() {
     let labels = [("portcullis_reason", "keep_alive")];
     gateway
         .wait_for_metric("portcullis_connections_timed_out_total", &labels, 2.0)
+        .await;
+}
+
+/// A connection that is told to go away once it has waited for `head`, and the PING that comes with that.
+async fn leaving(gateway: &TestGateway) -> (FrameConnection, Vec<u8>) {
+    let mut client = FrameConnection::connect(gateway).await;
+    let goaway = client.until(&[], GOAWAY).await;
+    assert_eq!(
+        goaway[..4],
+        0x7fff_ffff_u32.to_be_bytes(),
+        "takes all streams"
+    );
+    let ping = client.until(&[], PING).await;
+    (client, ping)
+}
+
+#[tokio::test]
+async fn a_request_that_meets_the_goodbye_is_answered() {
+    let upstream = MockService::start().await;
+    let gateway = gateway_to(
+        &upstream.url(),
+        "timeouts: { head: 300ms, keep_alive: 10s }",
+    )
+    .await;
+    let (mut client, ping) = leaving(&gateway).await;
+    // `GET http://a/x` in HPACK.
+    let request = frame(
+        HEADERS,
+        END_STREAM | END_HEADERS,
+        1,
+        b"\x82\x86\x44\x02/x\x41\x01a",
+    );
+    let response = client.until(&request, HEADERS).await;
+    assert_eq!(response[0], 0x88, "`:status: 200` in HPACK");
+    let last = client.until(&frame(PING, ACK, 0, &ping), GOAWAY).await;
+    assert_eq!(last[..4], 1_u32.to_be_bytes(), "names the last stream");
+    while within(client.next()).await.is_some() {}
+    let labels = [("portcullis_reason", "keep_alive")];
+    gateway
+        .wait_for_metric("portcullis_connections_timed_out_total", &labels, 1.0)
+        .await;
+}
+
+#[tokio::test]
+async fn who_does_not_answer_the_goodbye_is_left() {
+    let upstream = MockService::start().await;
+    let gateway = gateway_to(&upstream.url(), "timeouts: { head: 200ms }").await;
+    let (mut client, _) = leaving(&gateway).await;
+    while within(client.next()).await.is_some() {}
+    gateway
+        .wait_for_metric("portcullis_connections_active", &[], 0.0)
         .await;
 }
 

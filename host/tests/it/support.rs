@@ -1,5 +1,6 @@
 //! A gateway, an upstream, a client: each in a line, so that tests read as sentences.
 
+pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod name_server;
 pub(crate) mod peers;
