@@ -32,7 +32,8 @@ pub(crate) use head::PathNormalisationFile;
 pub(crate) use listener::{CertificateFile, ClientCertificatesFile, ListenerFile, ListenerTlsFile};
 pub(crate) use mirror::MirrorFile;
 pub(crate) use policy::{
-    FaultCircuitFile, GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile,
+    FaultCircuitFile, GrantsFile, KvGrantFile, LimitsFile, OutcallGrantFile, PolicyFile,
+    RedisGrantFile,
 };
 pub(crate) use resilience::{
     CircuitFile, DnsFile, HealthCheckFile, OutlierDetectionFile, ProbeKind, RetryBudgetFile,

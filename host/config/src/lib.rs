@@ -58,7 +58,7 @@ pub use path::{Lines, pointer_to_path};
 pub use path_normalisation::{EncodedSlashes, PathError, PathNormalisation};
 pub use policy::{
     Capability, ComponentSource, FaultCircuit, Grants, Isolation, KvGrant, Limits, MetricsGrant,
-    Policy, RedisGrant,
+    OutcallGrant, Policy, RedisGrant,
 };
 pub use resilience::{
     Circuit, Dns, HealthCheck, OutlierDetection, Probe, RetryBudget, SuccessRate,

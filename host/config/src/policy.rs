@@ -69,7 +69,7 @@ pub enum Capability {
     Metrics,
     /// Secrets by name.
     Secrets,
-    /// HTTP requests to an upstream. Cannot be granted yet.
+    /// HTTP requests to upstreams.
     Outcall,
 }
 
@@ -114,6 +114,8 @@ pub struct Grants {
     pub upstreams: BTreeSet<String>,
     /// Secrets that it may read: keys of [`crate::Config::secrets`].
     pub secrets: BTreeSet<String>,
+    /// HTTP requests of the policy's own.
+    pub outcall: Option<OutcallGrant>,
 }
 
 impl Grants {
@@ -124,7 +126,7 @@ impl Grants {
             Capability::Redis => self.redis.is_some(),
             Capability::Metrics => self.metrics.is_some(),
             Capability::Secrets => !self.secrets.is_empty(),
-            Capability::Outcall => false,
+            Capability::Outcall => self.outcall.is_some(),
         }
     }
 }
@@ -155,6 +157,13 @@ pub struct RedisGrant {
     pub scripts: bool,
 }
 
+/// HTTP requests of the policy's own, whose answers it gets whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutcallGrant {
+    /// Where they may go: keys of [`crate::Config::upstreams`], at least one.
+    pub upstreams: BTreeSet<String>,
+}
+
 /// Metrics of the policy's own. Without settings so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MetricsGrant {}
@@ -177,6 +186,11 @@ pub struct Limits {
     pub log_lines: u32,
     /// Series that a use may have: 0 to 100,000, default 200. Records of further ones are dropped.
     pub metric_series: u32,
+    /// Requests of its own that one hook may send: 0 to 1,000, default 8. Further ones are denied.
+    pub outcalls: u32,
+    /// Bytes of the body of such a request, and of its answer's: 0 to 64 MiB, default 1 MiB. What is larger is
+    /// not sent, or not read.
+    pub outcall_body: u64,
 }
 
 impl Default for Limits {
@@ -188,6 +202,8 @@ impl Default for Limits {
             host_calls: 10_000,
             log_lines: 1_000,
             metric_series: 200,
+            outcalls: 8,
+            outcall_body: 1 << 20,
         }
     }
 }

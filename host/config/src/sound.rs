@@ -102,6 +102,7 @@ impl Search<'_> {
             "grants.metrics",
             "grants.upstreams",
             "grants.secrets",
+            "grants.outcall",
         ];
         if self.are_beside(path, KNOWN) {
             return None;
@@ -112,6 +113,7 @@ impl Search<'_> {
             (Capability::Redis, grants.redis.is_some()),
             (Capability::Metrics, grants.metrics.is_some()),
             (Capability::Secrets, grants.secrets.is_some()),
+            (Capability::Outcall, grants.outcall.is_some()),
         ];
         // A grant without a value is read as none.
         let has_problem = |capability| self.are_at(&format!("{path}.grants.{capability}"));
@@ -136,6 +138,8 @@ impl Search<'_> {
                 "limits.host_calls",
                 "limits.log_lines",
                 "limits.metric_series",
+                "limits.outcalls",
+                "limits.outcall_body",
             ],
         ) {
             return None;

@@ -9,6 +9,7 @@ mod head;
 mod lifecycle;
 mod listeners;
 mod model;
+mod outcall;
 mod problems;
 mod route_keys;
 mod schema;

@@ -9,6 +9,7 @@ pub mod kv;
 pub mod log;
 pub mod log_budget;
 pub mod metrics;
+pub mod outcall;
 pub mod random;
 pub mod redis;
 pub mod secrets;
@@ -20,6 +21,7 @@ use portcullis_config::Secret;
 
 use self::kv::KvSpace;
 use self::log_budget::LogBudget;
+use self::outcall::OutcallGrant;
 use self::redis::RedisGrant;
 use crate::route::destination::Target;
 use crate::telemetry::policy::PolicyCounters;
@@ -43,6 +45,8 @@ pub struct Capabilities {
     pub upstreams: Vec<Target>,
     /// What it may read, by name.
     pub secrets: BTreeMap<String, Secret>,
+    /// Requests of its own.
+    pub outcall: Option<OutcallGrant>,
 }
 
 impl Capabilities {

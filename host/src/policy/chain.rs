@@ -149,7 +149,7 @@ fn seat<'a>(revision: &'a Revision, member: &'a PolicyUse) -> Seat<'a> {
     Seat {
         policy: &member.policy,
         pool: &revision.sandboxes[member.slot],
-        worker: revision.worker,
+        revision,
         place: member.place,
     }
 }

@@ -1,7 +1,7 @@
 //! From a policy's entry in the config to a component that is checked, and from a use of it to one
 //! that is ready to serve.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -15,6 +15,7 @@ use super::fault_circuits::{FaultCircuits, UseIdentity};
 use super::info::PolicyInfo;
 use crate::capability::Capabilities;
 use crate::capability::log_budget::LogBudget;
+use crate::capability::outcall::OutcallGrant;
 use crate::capability::redis::{RedisBinding, RedisGrant};
 use crate::route::destination::Target;
 use crate::snapshot::Foundations;
@@ -244,13 +245,14 @@ impl LoadedPolicy {
             uses.bind_limit(&self.name, route, "log_lines"),
             Instant::now(),
         );
-        // The snapshot has the upstreams in the same order.
-        let upstreams = config.upstreams.keys().enumerate();
-        let granted = upstreams.filter(|(_, name)| grants.upstreams.contains(*name));
-        let target = |(place, name): (usize, &String)| Target {
-            place,
-            name: name.as_str().into(),
-        };
+        let limit = |key| uses.bind_limit(&self.name, route, key);
+        let outcall = grants.outcall.as_ref().map(|grant| OutcallGrant {
+            upstreams: targets(config, &grant.upstreams),
+            calls: self.config.limits.outcalls,
+            body_bytes: usize::try_from(self.config.limits.outcall_body).unwrap_or(usize::MAX),
+            refused_calls: limit("outcalls"),
+            refused_bodies: limit("outcall_body"),
+        });
         let secrets = config.secrets.iter();
         let readable = secrets.filter(|(name, _)| grants.secrets.contains(*name));
         Capabilities {
@@ -260,10 +262,11 @@ impl LoadedPolicy {
             kv,
             redis,
             metrics,
-            upstreams: granted.map(target).collect(),
+            upstreams: targets(config, &grants.upstreams),
             secrets: readable
                 .map(|(name, secret)| (name.clone(), secret.clone()))
                 .collect(),
+            outcall,
         }
     }
 }
@@ -280,6 +283,17 @@ impl ConfiguredUse<'_> {
         };
         problems.into_iter().map(place).collect()
     }
+}
+
+/// Upstreams of the config by their names; the snapshot has them in the same order.
+fn targets(config: &Config, names: &BTreeSet<String>) -> Vec<Target> {
+    let upstreams = config.upstreams.keys().enumerate();
+    let named = upstreams.filter(|(_, name)| names.contains(*name));
+    let target = |(place, name): (usize, &String)| Target {
+        place,
+        name: name.as_str().into(),
+    };
+    named.map(target).collect()
 }
 
 fn builtin(name: &str) -> Result<&'static [u8], String> {
@@ -328,6 +342,7 @@ fn missing_grants(component: &PolicyComponent, policy: &PolicyConfig) -> Vec<Str
     let line = |name: &str| match name {
         "redis" => "redis: { binding: NAME, prefix: \"…\" }".to_owned(),
         "secrets" => "secrets: [NAME]".to_owned(),
+        "outcall" => "outcall: { upstreams: [NAME] }".to_owned(),
         other => format!("{other}: {{}}"),
     };
     component

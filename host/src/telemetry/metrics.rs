@@ -18,13 +18,14 @@ use prometheus::{Registry, TextEncoder};
 use super::client::ClientCounters;
 use super::downstream::DownstreamMetrics;
 use super::mirror::MirrorMetrics;
+use super::outcall::OutcallMetrics;
 use super::policy_use::{self, PolicyUseMetrics};
 use super::upstream::{self, EndpointReading, UpstreamMetrics};
 use crate::policy::fault_circuits::CircuitReading;
 use crate::wasm::Phase;
 
 /// Seconds; the boundaries of OpenTelemetry's HTTP conventions, with finer ones below.
-const REQUEST_SECONDS: &[f64] = &[
+pub(super) const REQUEST_SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
     7.5, 10.0,
 ];
@@ -41,6 +42,8 @@ pub struct Metrics {
     pub(super) meter: Meter,
     /// Of mirrors.
     pub mirrors: MirrorMetrics,
+    /// Of policies' own requests.
+    pub outcalls: OutcallMetrics,
     /// Of upstreams.
     pub upstreams: UpstreamMetrics,
     request_duration: Histogram<f64>,
@@ -118,6 +121,7 @@ impl Metrics {
             ),
             client: ClientCounters::new(&meter),
             mirrors: MirrorMetrics::new(&meter),
+            outcalls: OutcallMetrics::new(&meter),
             upstreams: UpstreamMetrics::new(&meter),
             access_log_dropped: counter(
                 &meter,
@@ -252,7 +256,7 @@ pub(super) fn counter(
         .build()
 }
 
-fn seconds(
+pub(super) fn seconds(
     meter: &Meter,
     name: &'static str,
     description: &'static str,

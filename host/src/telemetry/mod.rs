@@ -5,6 +5,7 @@ pub mod downstream;
 pub mod log;
 pub mod metrics;
 pub mod mirror;
+pub mod outcall;
 pub mod policy;
 pub mod policy_use;
 pub mod upstream;

@@ -21,6 +21,7 @@ use super::pools::{UpstreamPools, Wish};
 use crate::exchange::Exchange;
 use crate::head;
 use crate::policy::verdict::{Attempt, EndpointChoice, Failure, RetryPlan};
+use crate::telemetry::metrics::Metrics;
 use crate::upgrade;
 use crate::worker::Revision;
 
@@ -85,7 +86,7 @@ impl<'a> Attempts<'a> {
             now: Moment::at(started),
         };
         let Some(pool) = self.pools.pick(&wish) else {
-            let outcome = Err(self.no_endpoint());
+            let outcome = Err(no_endpoint(self.upstream));
             return (self.facts(exchange, "".into(), started, &outcome), outcome);
         };
         self.last_endpoint = Some(pool.clone());
@@ -97,17 +98,11 @@ impl<'a> Attempts<'a> {
             entry.attempted(started.elapsed());
         }
         count(self.revision, self.upstream, &outcome);
-        self.report(&pool, &outcome);
+        if let Some(succeeded) = says_of_endpoint(&outcome) {
+            report(&self.revision.metrics, self.upstream, &pool, succeeded);
+        }
         let facts = self.facts(exchange, pool.state.name.clone(), started, &outcome);
         (facts, outcome)
-    }
-
-    fn no_endpoint(&self) -> AttemptError {
-        if self.upstream.live.is_unresolved() {
-            AttemptError::unsent(Failure::Dns, "no name of the upstream has been resolved")
-        } else {
-            AttemptError::unsent(Failure::NoEndpoint, "no endpoint is available")
-        }
     }
 
     async fn send(
@@ -130,28 +125,6 @@ impl<'a> Attempts<'a> {
         .await;
         let tunnel_idle = self.upstream.live.config.timeouts.tunnel_idle;
         outcome.map(|response| response.map(|body| body.with(permit, tunnel_idle)))
-    }
-
-    /// Tells what the outcome says of the endpoint, where that is wanted.
-    fn report(&self, pool: &EndpointPool, outcome: &Outcome) {
-        let live = &self.upstream.live;
-        if live.config.outlier_detection.is_none() {
-            return;
-        }
-        if let Some(succeeded) = says_of_endpoint(outcome)
-            && let Some(ejection) = live.report(&pool.state, succeeded, Moment::now())
-        {
-            let (upstream, reason) = (&*live.name, ejection.suspicion.name());
-            self.revision.metrics.upstreams.ejected(upstream, reason);
-            let endpoint = &*pool.state.name;
-            tracing::warn!(
-                upstream,
-                endpoint,
-                reason,
-                "ejected for {:?}",
-                ejection.time
-            );
-        }
     }
 
     /// Whether the upstream's budget has a retry; takes it out.
@@ -238,16 +211,50 @@ where
     F: Future<Output = Outcome>,
 {
     let outcome = send(request(exchange, target, body.for_attempt())).await;
-    let again = outcome.as_ref().is_err_and(|error| {
-        let reset = error.failure == Failure::Reset;
-        let closed_while_idle = error.reused && is_idempotent(&exchange.request.method);
-        // HTTP/2 tells which streams have not been looked at: those can be sent again in any case.
-        reset && (!error.sent || closed_while_idle) && body.is_replayable()
-    });
+    let again = outcome
+        .as_ref()
+        .is_err_and(|error| sends_again(error, &exchange.request.method) && body.is_replayable());
     if again {
         Box::pin(send(request(exchange, target, body.for_attempt()))).await
     } else {
         outcome
+    }
+}
+
+/// Whether what has failed so may be sent again at once: its endpoint had closed an idle connection just as it
+/// came, and sending it again can do no harm, or says that it has not looked at it.
+pub(super) fn sends_again(error: &AttemptError, method: &Method) -> bool {
+    let closed_while_idle = error.reused && is_idempotent(method);
+    // HTTP/2 tells which streams have not been looked at: those can be sent again in any case.
+    error.failure == Failure::Reset && (!error.sent || closed_while_idle)
+}
+
+/// There was no endpoint to pick.
+pub(super) fn no_endpoint(upstream: &Upstream) -> AttemptError {
+    if upstream.live.is_unresolved() {
+        AttemptError::unsent(Failure::Dns, "no name of the upstream has been resolved")
+    } else {
+        AttemptError::unsent(Failure::NoEndpoint, "no endpoint is available")
+    }
+}
+
+/// Tells how an endpoint has done, where that is wanted.
+pub(super) fn report(metrics: &Metrics, upstream: &Upstream, pool: &EndpointPool, succeeded: bool) {
+    let live = &upstream.live;
+    if live.config.outlier_detection.is_none() {
+        return;
+    }
+    if let Some(ejection) = live.report(&pool.state, succeeded, Moment::now()) {
+        let (upstream, reason) = (&*live.name, ejection.suspicion.name());
+        metrics.upstreams.ejected(upstream, reason);
+        let endpoint = &*pool.state.name;
+        tracing::warn!(
+            upstream,
+            endpoint,
+            reason,
+            "ejected for {:?}",
+            ejection.time
+        );
     }
 }
 
@@ -263,7 +270,7 @@ fn request(exchange: &Exchange, target: &PathAndQuery, body: RequestBody) -> Req
 
 /// Whether the endpoint did well: an answer other than 502, 503 and 504, which say that it, or what is
 /// behind it, cannot work. `None`: the outcome says nothing of it.
-fn says_of_endpoint(outcome: &Outcome) -> Option<bool> {
+pub(super) fn says_of_endpoint(outcome: &Outcome) -> Option<bool> {
     match outcome {
         Ok(response) => Some(!matches!(response.status().as_u16(), 502..=504)),
         Err(error) => match error.failure {

@@ -17,6 +17,7 @@ pub mod health_streak;
 pub mod live_upstream;
 pub mod mirror;
 pub mod moment;
+pub mod outcall;
 pub mod outlier;
 pub mod permit;
 pub mod pools;

@@ -9,8 +9,9 @@ use super::bindings::exports::portcullis::policy::{
     on_attempt as guest_attempt, on_log as guest_log, on_request, on_response,
 };
 use super::bindings::portcullis::policy::http::LocalResponse as GuestResponse;
-use super::body_desk::serve;
+use super::body_desk;
 use super::fault::{Fault, HostDefect};
+use super::outcall_desk;
 use super::policy::Policy;
 use super::sandbox::{Sandbox, SandboxPool};
 use super::state::THE_ONE;
@@ -24,18 +25,19 @@ use crate::policy::verdict::{
     Summary,
 };
 use crate::response_body::Content;
+use crate::worker::Revision;
 
 /// Bytes of a guest's error that reach the log.
 const MAX_ERROR_BYTES: usize = 512;
 
-/// Where a hook is run: the worker, its idle instances, the policy's place in the chain.
+/// Where a hook is run: the worker's revision, its idle instances, the policy's place in the chain.
 pub struct Seat<'a> {
     /// The policy.
     pub policy: &'a Policy,
     /// This worker's idle instances of this use.
     pub pool: &'a SandboxPool,
-    /// The worker's number.
-    pub worker: usize,
+    /// What the worker serves the request with.
+    pub revision: &'a Revision,
     /// The policy's place in its chain.
     pub place: usize,
 }
@@ -180,11 +182,14 @@ async fn run<V>(
     let mut sandbox = seat
         .pool
         .take()
-        .unwrap_or_else(|| Sandbox::new(seat.policy, seat.worker, seat.place));
+        .unwrap_or_else(|| Sandbox::new(seat.policy, seat.revision.worker, seat.place));
     sandbox.store.data_mut().lend(exchange, phase);
-    let desk = sandbox.store.data().desk.clone();
+    let state = sandbox.store.data();
+    let (bodies, outcalls) = (state.desk.clone(), state.outcall_desk.clone());
     let hook = hook(seat.policy, &mut sandbox);
-    let ended = tokio::time::timeout(time, serve(desk.as_deref(), &mut body, hook)).await;
+    let hook = outcall_desk::serve(outcalls.as_deref(), seat.revision, hook);
+    let hook = body_desk::serve(bodies.as_deref(), &mut body, hook);
+    let ended = tokio::time::timeout(time, hook).await;
     let peers = body.is_awaited();
     body.rest();
     let state = sandbox.store.data_mut();

@@ -24,6 +24,7 @@ pub const GRANTED_INTERFACES: &[(&str, &str)] = &[
     ("portcullis:capability/redis", "redis"),
     ("portcullis:capability/metrics", "metrics"),
     ("portcullis:capability/secrets", "secrets"),
+    ("portcullis:capability/outcall", "outcall"),
 ];
 
 /// Packages and interfaces of WASI 0.2 that are there, without effect on the world.
@@ -44,5 +45,6 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     capability::redis::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     capability::secrets::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     capability::metrics::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
+    capability::outcall::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod exchange_host;
 pub mod fault;
 pub mod linker;
+pub mod outcall_desk;
 pub mod policy;
 pub mod sandbox;
 pub mod state;

@@ -56,6 +56,8 @@ impl Sandbox {
         );
         state.body_bytes = policy.body_bytes;
         state.desk = policy.reads_bodies.then(Arc::default);
+        let may_send = policy.capabilities.outcall.is_some();
+        state.outcall_desk = may_send.then(Arc::default);
         Self {
             store: store(policy.pre.engine(), state),
             instance: None,

@@ -9,6 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::Phase;
 use super::body_desk::BodyDesk;
 use super::fault::{HostDefect, LimitPassed};
+use super::outcall_desk::OutcallDesk;
 use crate::capability::Capabilities;
 use crate::exchange::Exchange;
 
@@ -47,6 +48,10 @@ pub struct HostState {
     pub body_bytes: usize,
     /// Where it asks for one, if it ever does.
     pub desk: Option<Arc<BodyDesk>>,
+    /// Where it asks for requests of its own, if it may send any.
+    pub outcall_desk: Option<Arc<OutcallDesk>>,
+    /// Those that the hook has asked for.
+    pub outcalls: u32,
     host_calls: u32,
     max_host_calls: u32,
     exchange: Option<Box<Exchange>>,
@@ -75,6 +80,8 @@ impl HostState {
             log_lines: 0,
             body_bytes: 0,
             desk: None,
+            outcall_desk: None,
+            outcalls: 0,
             host_calls: 0,
             max_host_calls,
             exchange: None,
@@ -88,6 +95,7 @@ impl HostState {
         self.phase = Some(phase);
         self.limiter.refused = false;
         self.log_lines = 0;
+        self.outcalls = 0;
         self.host_calls = 0;
     }
 
@@ -194,7 +202,9 @@ impl WasiView for HostState {
 
 /// Sets a store's limits; called once for each store.
 pub fn bound_store(mut store: StoreContextMut<'_, HostState>) {
-    let body_bytes = store.data().body_bytes;
+    let state = store.data();
+    let outcall = state.capabilities.outcall.as_ref();
+    let body_bytes = (state.body_bytes).max(outcall.map_or(0, |grant| grant.body_bytes));
     store.set_hostcall_fuel(MAX_HOSTCALL_BYTES.max(body_bytes + BESIDE_A_BODY_BYTES));
     store.set_max_component_handles(MAX_HANDLES);
 }

@@ -35,6 +35,7 @@ mod outliers;
 mod policies;
 mod policies_load;
 mod policies_log;
+mod policies_outcall;
 mod policies_secrets;
 mod policies_state;
 mod policies_upstream;

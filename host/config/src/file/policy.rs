@@ -58,6 +58,9 @@ pub(crate) struct GrantsFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub(crate) secrets: Option<Part<Vec<Part<String>>>>,
+    /// HTTP requests of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outcall: Option<Part<OutcallGrantFile>>,
 }
 
 /// Keys and values in the gateway's memory.
@@ -81,6 +84,15 @@ pub(crate) struct RedisGrantFile {
     /// Whether it may run Lua scripts.
     #[serde(default)]
     pub(crate) scripts: Part<bool>,
+}
+
+/// HTTP requests of the policy's own.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "OutcallGrant")]
+pub(crate) struct OutcallGrantFile {
+    /// Names under upstreams: where they may go.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub(crate) upstreams: Part<Vec<Part<String>>>,
 }
 
 /// Metrics of the policy's own; no settings so far.
@@ -108,6 +120,12 @@ pub(crate) struct LimitsFile {
     /// Series of its own that a use may have; records of further ones are dropped.
     #[schemars(range(min = 0, max = 100_000))]
     pub(crate) metric_series: Part<u32>,
+    /// Requests of its own that one hook may send; further ones are denied.
+    #[schemars(range(min = 0, max = 1_000))]
+    pub(crate) outcalls: Part<u32>,
+    /// Bytes of the body of such a request, and of its answer's: 0 to 64MiB. What is larger is not sent, or
+    /// not read.
+    pub(crate) outcall_body: Part<SizeText>,
 }
 
 /// When a use of a policy that keeps failing is left alone; meanwhile on_failure says what its requests
@@ -154,6 +172,8 @@ impl Default for LimitsFile {
             host_calls: Part::Read(limits.host_calls),
             log_lines: Part::Read(limits.log_lines),
             metric_series: Part::Read(limits.metric_series),
+            outcalls: Part::Read(limits.outcalls),
+            outcall_body: Part::Read(SizeText(limits.outcall_body)),
         }
     }
 }

@@ -96,6 +96,7 @@ fn policy() -> Policy {
             metrics: Some(MetricsGrant {}),
             upstreams: BTreeSet::from(["mock-service".to_owned()]),
             secrets: BTreeSet::new(),
+            outcall: None,
         },
         stub: BTreeSet::from([Capability::Secrets]),
         limits: Limits {
@@ -192,6 +193,8 @@ fn what_is_left_out_has_its_default() {
             host_calls: 10_000,
             log_lines: 1_000,
             metric_series: 200,
+            outcalls: 8,
+            outcall_body: 1 << 20,
         }
     );
     assert_eq!(own.fault_circuit, None);

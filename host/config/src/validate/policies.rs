@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::{Checks, HOUR, MILLISECOND, Names, all, present};
 use crate::file::{
-    FaultCircuitFile, GrantsFile, KvGrantFile, LimitsFile, PolicyFile, RedisGrantFile,
+    FaultCircuitFile, GrantsFile, KvGrantFile, LimitsFile, OutcallGrantFile, PolicyFile,
+    RedisGrantFile,
 };
 use crate::part::{NAME_TITLE, Part, is_name};
 use crate::path::{join_index, join_key};
 use crate::policy::{
-    Capability, ComponentSource, FaultCircuit, Grants, KvGrant, Limits, MetricsGrant, Policy,
-    RedisGrant,
+    Capability, ComponentSource, FaultCircuit, Grants, KvGrant, Limits, MetricsGrant, OutcallGrant,
+    Policy, RedisGrant,
 };
 
 /// A policy that needs longer for one call holds a request, and with `pooled` an instance, for too long.
@@ -108,13 +109,32 @@ fn grants(path: &str, file: GrantsFile, names: &Names, checks: &mut Checks) -> O
         let path = join_key(path, "secrets");
         granted(&path, "secret", part, names.secrets.as_ref(), checks)
     });
+    let outcall = file.outcall.map(|part| {
+        let path = join_key(path, "outcall");
+        checks
+            .read(&path, part)
+            .and_then(|file| outcall(&path, file, names, checks))
+    });
     Some(Grants {
         kv: present(kv)?,
         redis: present(redis)?,
         metrics: present(metrics)?,
         upstreams: upstreams?,
         secrets: secrets?,
+        outcall: present(outcall)?,
     })
+}
+
+fn outcall(
+    path: &str,
+    file: OutcallGrantFile,
+    names: &Names,
+    checks: &mut Checks,
+) -> Option<OutcallGrant> {
+    let path = join_key(path, "upstreams");
+    let known = names.upstreams.as_ref();
+    let upstreams = granted(&path, "upstream", file.upstreams, known, checks)?;
+    Some(OutcallGrant { upstreams })
 }
 
 /// Things of one kind that are granted by name.
@@ -172,7 +192,7 @@ fn check_stub(path: &str, stub: &[Capability], grants: &GrantsFile, checks: &mut
             Capability::Redis => grants.redis.is_some(),
             Capability::Metrics => grants.metrics.is_some(),
             Capability::Secrets => grants.secrets.is_some(),
-            Capability::Outcall => false,
+            Capability::Outcall => grants.outcall.is_some(),
         };
         if is_granted {
             let message = format!("{capability} is granted as well: remove the grant or the stub");
@@ -184,11 +204,14 @@ fn check_stub(path: &str, stub: &[Capability], grants: &GrantsFile, checks: &mut
 fn limits(path: &str, file: LimitsFile, checks: &mut Checks) -> Option<Limits> {
     let time = checks.duration(&join_key(path, "time"), file.time, MILLISECOND, MAX_TIME);
     let memory = checks.size(&join_key(path, "memory"), file.memory, MIB, GIB);
-    let body = checks.size(&join_key(path, "body"), file.body, 0, MAX_BODY);
+    let mut body = |key: &str, part| checks.size(&join_key(path, key), part, 0, MAX_BODY);
+    let outcall_body = body("outcall_body", file.outcall_body);
+    let body = body("body", file.body);
     let mut count = |key: &str, part| checks.read(&join_key(path, key), part);
     let host_calls = count("host_calls", file.host_calls);
     let log_lines = count("log_lines", file.log_lines);
     let metric_series = count("metric_series", file.metric_series);
+    let outcalls = count("outcalls", file.outcalls);
     Some(Limits {
         time: time?,
         memory: memory?,
@@ -196,6 +219,8 @@ fn limits(path: &str, file: LimitsFile, checks: &mut Checks) -> Option<Limits> {
         log_lines: log_lines?,
         metric_series: metric_series?,
         body: body?,
+        outcalls: outcalls?,
+        outcall_body: outcall_body?,
     })
 }
 
