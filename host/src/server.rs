@@ -273,6 +273,8 @@ fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, St
     let metrics = Arc::new(metrics::Metrics::start()?);
     let seen = Arc::downgrade(&upstreams);
     metrics.observe_endpoints(move || seen.upgrade().map_or_else(Vec::new, |all| all.readings()));
+    let seen = Arc::downgrade(&engines);
+    metrics.observe_instances(move || seen.upgrade().map_or(0, |engines| engines.live_instances()));
     let fault_circuits = Arc::<FaultCircuits>::default();
     let seen = Arc::downgrade(&fault_circuits);
     metrics

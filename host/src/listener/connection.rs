@@ -1,6 +1,7 @@
 //! One client's connection: from its first byte to its end.
 
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub(super) struct Served {
     pub(super) limits: ClientLimits,
     pub(super) timeouts: ClientTimeouts,
     pub(super) drain: Drain,
+    /// What it goes over, below TLS.
+    pub(super) socket: RawFd,
 }
 
 /// Serves a connection in a task of its own: nothing of it holds up the next one.
@@ -90,12 +93,14 @@ async fn serve(
         let snapshot = &worker.revision().snapshot;
         (snapshot.limits, snapshot.timeouts)
     };
+    let socket = stream.as_raw_fd();
     let served = |client, drain| Served {
         worker: worker.clone(),
         client: Rc::new(client),
         limits,
         timeouts,
         drain,
+        socket,
     };
     // Boxed, so that a connection takes the memory of its own protocol, and not of the largest.
     // Who has asked for nothing yet has nothing to finish: the drain ends the wait.

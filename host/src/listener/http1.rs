@@ -33,6 +33,7 @@ where
         limits,
         timeouts,
         drain,
+        socket,
     } = served;
     let metrics = worker.metrics();
     let (pulse, speaker) = (client.pulse.clone(), client.clone());
@@ -65,7 +66,7 @@ where
         || false,
         || false,
     );
-    let ended = pulse.drive(run, &timeouts).await;
+    let ended = pulse.drive(run, Some(socket), &timeouts).await;
     let ended = ended.flatten().unwrap_or(Ok(()));
     if let Err(error) = &ended
         && error.is_parse_too_large()

@@ -67,6 +67,7 @@ where
         limits,
         timeouts,
         drain,
+        ..
     } = served;
     let pulse = client.pulse.clone();
     let (metrics, tasks) = (
@@ -105,7 +106,7 @@ where
         || pulse.is_expired(),
         is_abusive,
     );
-    match pulse.drive(connection, &timeouts).await {
+    match pulse.drive(connection, None, &timeouts).await {
         Some(None) if resets.is_spent() => Err(Http2Error::Resets),
         Some(None) => Err(Http2Error::Frames),
         // It has been told so with GOAWAY.

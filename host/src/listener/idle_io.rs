@@ -133,7 +133,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for IdleIo<S> {
             Poll::Pending if io.pulse.is_expired() && !io.pulse.is_multiplexed() => {
                 Poll::Ready(io.expire(cx))
             }
-            other => other,
+            Poll::Pending => {
+                io.pulse.await_bytes(true);
+                Poll::Pending
+            }
+            failed => failed,
         }
     }
 }

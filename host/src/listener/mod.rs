@@ -3,6 +3,7 @@
 mod certificate;
 pub mod certificate_watch;
 mod connection;
+mod departure;
 mod drain;
 mod first_bytes;
 mod frame_meter;

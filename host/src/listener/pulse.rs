@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::os::fd::RawFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,6 +15,7 @@ use std::task::{Context, Poll, Waker, ready};
 use portcullis_config::ClientTimeouts;
 use tokio::time::Instant;
 
+use super::departure::Departure;
 use crate::lazy_timer::LazyTimer;
 
 /// The state of one connection.
@@ -32,6 +34,7 @@ pub struct Pulse {
 #[derive(Default)]
 pub struct SocketPulse {
     heard: AtomicBool,
+    awaits_bytes: AtomicBool,
     write_blocked: AtomicBool,
     multiplexed: AtomicBool,
     unread: AtomicBool,
@@ -42,6 +45,11 @@ impl SocketPulse {
     /// Bytes have come.
     pub fn hear(&self) {
         self.heard.store(true, Relaxed);
+    }
+
+    /// Whether a read waits for the client.
+    pub fn await_bytes(&self, waits: bool) {
+        self.awaits_bytes.store(waits, Relaxed);
     }
 
     /// Whether a write waits for the client.
@@ -125,17 +133,26 @@ impl Pulse {
     /// Drives the connection to its end. One that waits for a request too long is told so by
     /// [`SocketPulse::is_expired`], and dropped if it does not end by itself: then there is no output. Where
     /// requests share it, it has the same time once more: to end takes an answer of the client, and a
-    /// request may have been on its way.
+    /// request may have been on its way. Where the connection has a `socket` of its own, it is dropped as well
+    /// when the client leaves amid a request.
     pub async fn drive<F: Future>(
         &self,
         connection: F,
+        socket: Option<RawFd>,
         timeouts: &ClientTimeouts,
     ) -> Option<F::Output> {
         let (mut connection, mut silence) = (pin!(connection), Silence::default());
+        let mut departure = Departure::default();
         poll_fn(|cx| {
             self.remember(cx.waker());
+            // Said anew by each read that has to wait.
+            self.socket.await_bytes(false);
             if let Poll::Ready(output) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
+            }
+            let left = socket.map(|socket| departure.poll(self, socket, cx));
+            if left.is_some_and(|left| left.is_ready()) {
+                return Poll::Ready(None);
             }
             ready!(silence.poll(self, timeouts, cx));
             if self.is_expired() {
@@ -157,6 +174,11 @@ impl Pulse {
     /// Whether a request is under way, or something else that has its own bounds.
     fn is_busy(&self) -> bool {
         self.exchanges.get() > 0 || self.bodies.get() > 0 || self.socket.write_blocked.load(Relaxed)
+    }
+
+    /// Whether a request is under way while nobody reads the socket, so that nobody would see its end.
+    pub(super) fn is_unwatched(&self) -> bool {
+        self.exchanges.get() > 0 && !self.socket.awaits_bytes.load(Relaxed)
     }
 
     fn remember(&self, waker: &Waker) {

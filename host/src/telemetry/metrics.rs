@@ -228,6 +228,11 @@ impl Metrics {
         policy_use::observe_circuits(&self.meter, read);
     }
 
+    /// Shows the number of policies' instances that `read` finds whenever the metrics are read.
+    pub fn observe_instances(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        policy_use::observe_instances(&self.meter, read);
+    }
+
     fn announce_build(&self) {
         let info = self
             .meter

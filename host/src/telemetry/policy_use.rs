@@ -96,6 +96,15 @@ fn hook(policy: &str, route: &str, phase: Phase) -> [KeyValue; 3] {
     ]
 }
 
+/// Shows the number of policies' instances as `read` finds it each time that the metrics are read.
+pub(super) fn observe_instances(meter: &Meter, read: impl Fn() -> u64 + Send + Sync + 'static) {
+    meter
+        .u64_observable_gauge("portcullis.policy.instances")
+        .with_description("Instances of policies in memory: in a hook, or pooled and idle")
+        .with_callback(move |observer| observer.observe(read(), &[]))
+        .build();
+}
+
 /// Shows fault circuits as `read` finds them each time that the metrics are read, so that one that is
 /// gone has no series.
 pub(super) fn observe_circuits(

@@ -76,6 +76,12 @@ impl Engines {
             _epochs: epochs,
         })
     }
+
+    /// Instances of policies in memory, idle ones included.
+    pub fn live_instances(&self) -> u64 {
+        let pool = self.serving.pooling_allocator_metrics();
+        pool.map_or(0, |pool| pool.component_instances())
+    }
 }
 
 fn common_config(cache: Option<Cache>) -> Config {

@@ -8,6 +8,7 @@
 mod access_log;
 mod balancing;
 mod bodies;
+mod cancelled_calls;
 mod circuits;
 mod cli;
 mod client_timeouts;
