@@ -12,6 +12,7 @@ mod head;
 mod listener;
 mod mirror;
 mod policy;
+mod policy_store;
 mod resilience;
 mod route;
 mod upstream;
@@ -35,6 +36,7 @@ pub(crate) use policy::{
     FaultCircuitFile, GrantsFile, KvGrantFile, LimitsFile, OutcallGrantFile, PolicyFile,
     RedisGrantFile,
 };
+pub(crate) use policy_store::PolicyStoreFile;
 pub(crate) use resilience::{
     CircuitFile, DnsFile, HealthCheckFile, OutlierDetectionFile, ProbeKind, RetryBudgetFile,
     StatusesFile, SuccessRateFile,
@@ -58,6 +60,8 @@ pub(crate) struct GatewayFile {
     pub(crate) metrics: Option<Part<MetricsFile>>,
     /// Where the control API is served; nowhere if left out.
     pub(crate) control: Option<Part<ControlFile>>,
+    /// Where versions of policies are kept that were pushed to the gateway; none can be if left out.
+    pub(crate) policy_store: Option<Part<PolicyStoreFile>>,
     /// Worker threads; as many as the machine has cores if left out.
     #[schemars(range(min = 1, max = 256))]
     pub(crate) workers: Option<Part<u16>>,

@@ -23,6 +23,7 @@ mod part;
 mod path;
 mod path_normalisation;
 mod policy;
+mod policy_store;
 mod resilience;
 mod route;
 mod scalar;
@@ -60,6 +61,7 @@ pub use policy::{
     Capability, ComponentSource, FaultCircuit, Grants, Isolation, KvGrant, Limits, MetricsGrant,
     OutcallGrant, Policy, RedisGrant,
 };
+pub use policy_store::PolicyStore;
 pub use resilience::{
     Circuit, Dns, HealthCheck, OutlierDetection, Probe, RetryBudget, SuccessRate,
 };

@@ -14,6 +14,7 @@ use crate::listener::Listener;
 use crate::path::Lines;
 use crate::path_normalisation::PathNormalisation;
 use crate::policy::Policy;
+use crate::policy_store::PolicyStore;
 use crate::resilience::Dns;
 use crate::route::Route;
 use crate::secret::Secret;
@@ -28,6 +29,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// Where the control API is served. `None`: nowhere.
     pub control: Option<Control>,
+    /// Where versions of policies are kept. `None`: nowhere.
+    pub policy_store: Option<PolicyStore>,
     /// Worker threads, 1 to 256. `None`: as many as the machine has cores.
     pub workers: Option<usize>,
     /// How long requests in flight may take to finish when the gateway stops: 0 to 1 hour, default 10 s.

@@ -32,14 +32,17 @@ pub enum ComponentSource {
     Builtin(String),
     /// A file; a relative path in the config has been joined to the config's directory.
     File(PathBuf),
+    /// The active version of that name in the policy store.
+    Store(String),
 }
 
-/// As the config writes it: `builtin:rate-limit`, `file:policies/x.wasm`.
+/// As the config writes it: `builtin:rate-limit`, `file:policies/x.wasm`, `store:auth`.
 impl fmt::Display for ComponentSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Builtin(name) => write!(f, "builtin:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Store(name) => write!(f, "store:{name}"),
         }
     }
 }

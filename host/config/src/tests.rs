@@ -10,6 +10,7 @@ mod lifecycle;
 mod listeners;
 mod model;
 mod outcall;
+mod policy_store;
 mod problems;
 mod route_keys;
 mod schema;

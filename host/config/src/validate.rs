@@ -13,6 +13,7 @@ mod listeners;
 mod matches;
 mod mirrors;
 mod policies;
+mod policy_store;
 mod resilience;
 mod rewrites;
 mod routes;
@@ -50,6 +51,9 @@ pub(crate) fn validate(
     let control = file
         .control
         .map(|part| control::control(part, sources.base, checks));
+    let policy_store = file
+        .policy_store
+        .map(|part| policy_store::policy_store(part, sources.base, checks));
     let others = [
         (
             "metrics.address",
@@ -101,6 +105,7 @@ pub(crate) fn validate(
         listeners: listeners?,
         metrics: present(metrics)?,
         control: present(control)?,
+        policy_store: present(policy_store)?,
         workers: present(workers)?.map(usize::from),
         drain_timeout: drain_timeout?,
         limits: limits?,
@@ -125,6 +130,8 @@ pub(crate) fn validate(
 struct Names {
     /// What relative names of files start from.
     base: PathBuf,
+    /// Whether there is a policy store.
+    policy_store: bool,
     redis: Option<BTreeSet<String>>,
     secrets: Option<BTreeSet<String>>,
     upstreams: Option<BTreeSet<String>>,
@@ -141,6 +148,7 @@ impl Names {
         }
         Self {
             base: base.to_owned(),
+            policy_store: file.policy_store.is_some(),
             redis: names(&file.redis),
             secrets: names(&file.secrets),
             upstreams: names(&file.upstreams),

@@ -12,11 +12,13 @@ use crate::units::{DurationText, SizeText};
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "Policy")]
 pub(crate) struct PolicyFile {
-    /// builtin:NAME for one that comes with the gateway, or file:PATH, relative to the config file.
+    /// builtin:NAME for one that comes with the gateway, file:PATH, relative to the config file, or store:NAME
+    /// for the active version of that name in the policy_store.
     #[schemars(
         example = "builtin:rate-limit",
         example = "file:policies/x.wasm",
-        regex(pattern = "^(builtin|file):.")
+        example = "store:auth",
+        regex(pattern = "^(builtin|file|store):.")
     )]
     pub(crate) component: Part<String>,
     /// Whether an instance serves one request or several.

@@ -27,6 +27,7 @@ fn the_sample_becomes_the_model() {
             address: "0.0.0.0:9464".parse().unwrap(),
         }),
         control: None,
+        policy_store: None,
         workers: Some(2),
         drain_timeout: Duration::from_secs(20),
         limits: ClientLimits::default(),

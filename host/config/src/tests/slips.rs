@@ -6,7 +6,7 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     (
         "drain_timeout: 20s",
         "drain_timeot: 20s",
-        "5: drain_timeot: unknown key; did you mean \"drain_timeout\"? known: access_log, control, dns, drain_delay, drain_timeout, limits, listeners, metrics, path_normalisation, policies, redis, routes, secrets, timeouts, trusted_proxies, upstreams, via, watch, workers",
+        "5: drain_timeot: unknown key; did you mean \"drain_timeout\"? known: access_log, control, dns, drain_delay, drain_timeout, limits, listeners, metrics, path_normalisation, policies, policy_store, redis, routes, secrets, timeouts, trusted_proxies, upstreams, via, watch, workers",
     ),
     (
         "    max_idle_connections: 8",
@@ -299,7 +299,17 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     (
         "builtin:rate-limit",
         "oci://registry/x",
-        "15: policies.rate-limit.component: only builtin:NAME and file:PATH are supported: download the component to a file",
+        "15: policies.rate-limit.component: only builtin:NAME, file:PATH and store:NAME are supported: download the component to a file",
+    ),
+    (
+        "builtin:rate-limit",
+        "store:rate-limit",
+        "15: policies.rate-limit.component: there is no policy store; add `policy_store: { directory: policy-store }` to the config",
+    ),
+    (
+        "builtin:rate-limit",
+        "store:Rate Limit",
+        "15: policies.rate-limit.component: expected store: and a name of at most 63 lower-case letters, digits, \".\", \"_\" and \"-\" that starts with a letter or digit",
     ),
     (
         "builtin:rate-limit",

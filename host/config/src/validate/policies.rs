@@ -27,6 +27,7 @@ const GIB: u64 = 1 << 30;
 const MAX_BODY: u64 = 64 * MIB;
 /// Long enough for any namespace; every key carries it.
 const MAX_PREFIX_BYTES: usize = 64;
+const NO_STORE: &str = "there is no policy store; add `policy_store: { directory: policy-store }` to the config";
 
 pub(super) fn policy(
     path: &str,
@@ -36,7 +37,11 @@ pub(super) fn policy(
     checks: &mut Checks,
 ) -> Option<Policy> {
     let component = checks.text(&join_key(path, "component"), file.component, |text| {
-        component_source(text, base)
+        let source = component_source(text, base)?;
+        if matches!(source, ComponentSource::Store(_)) && !names.policy_store {
+            return Err(NO_STORE.to_owned());
+        }
+        Ok(source)
     });
     let isolation = checks.read(&join_key(path, "isolation"), file.isolation);
     let grants_path = join_key(path, "grants");
@@ -75,12 +80,14 @@ pub(crate) fn component_source(text: &str, base: &Path) -> Result<ComponentSourc
         Some(("file", file)) if file.trim().is_empty() => Err("the path is missing: write file:policies/x.wasm".to_owned()),
         Some(("file", file)) if file.trim() != file => Err(format!("no space may stand around the path: write file:{}", file.trim())),
         Some(("file", file)) => Ok(ComponentSource::File(base.join(file))),
+        Some(("store", name)) if is_name(name) => Ok(ComponentSource::Store(name.to_owned())),
+        Some(("store", _)) => Err(format!("expected store: and a {NAME_TITLE}")),
         Some(("oci" | "http" | "https", _)) => {
-            Err("only builtin:NAME and file:PATH are supported: download the component to a file".to_owned())
+            Err("only builtin:NAME, file:PATH and store:NAME are supported: download the component to a file".to_owned())
         }
         _ if Path::new(text).extension().is_some_and(|extension| extension == "wasm") => Err(format!("write file:{text}")),
         None if is_name(text) => Err(format!("write builtin:{text} for a policy that comes with the gateway, or file:PATH")),
-        _ => Err("expected builtin:NAME or file:PATH, such as builtin:rate-limit or file:policies/x.wasm".to_owned()),
+        _ => Err("expected builtin:NAME, file:PATH or store:NAME, such as builtin:rate-limit or file:policies/x.wasm".to_owned()),
     }
 }
 
