@@ -20,6 +20,7 @@ use portcullis::exchange::{Exchange, RequestHead};
 use portcullis::head::Origin;
 use portcullis::policy::chain::{self, RequestOutcome};
 use portcullis::policy::loader::PolicyLoader;
+use portcullis::policy_store::active::ActiveVersions;
 use portcullis::snapshot::{Foundations, Snapshot};
 use portcullis::telemetry::metrics::Metrics;
 use portcullis::upstream::registry::UpstreamRegistry;
@@ -180,7 +181,7 @@ routes:
         tickets: Arc::default(),
         workers: 1,
     };
-    let snapshot = Snapshot::build(&config, 1, &foundations)
+    let snapshot = Snapshot::build(&config, &ActiveVersions::default(), 1, &foundations)
         .await
         .unwrap_or_else(|problems| panic!("{problems:?}"));
     foundations.kv.settle(&snapshot.kv_quotas);

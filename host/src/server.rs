@@ -4,12 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use portcullis_config::{Config, ConfigErrors, Metrics, Problem};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::access_log::registry::AccessLogs;
 use crate::capability::kv::KvSpaces;
@@ -19,6 +19,10 @@ use crate::control::tokens::{TokenError, Tokens};
 use crate::listener::{self, ListenerSocket, certificate_watch};
 use crate::policy::fault_circuits::FaultCircuits;
 use crate::policy::loader::PolicyLoader;
+use crate::policy_store;
+use crate::policy_store::active::ActiveVersions;
+use crate::policy_store::store::{PolicyStore, StoreError};
+use crate::publisher::{FirstError, Publisher, first_snapshot};
 use crate::snapshot::{Foundations, Snapshot};
 use crate::telemetry::metrics::{self, MetricsError};
 use crate::upstream::registry::UpstreamRegistry;
@@ -52,12 +56,24 @@ pub enum StartError {
     /// The metrics exporter.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// The policy store.
+    #[error("policy_store: {0}")]
+    Store(#[from] StoreError),
     /// The control API's tokens.
     #[error("control.token_file: {0}")]
     Tokens(#[from] TokenError),
     /// A thread or a runtime.
     #[error("a worker does not start: {0}")]
     Worker(#[source] io::Error),
+}
+
+impl From<FirstError> for StartError {
+    fn from(error: FirstError) -> Self {
+        match error {
+            FirstError::Config(problems) => Self::Config(problems),
+            FirstError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 fn bind_remedy(error: &io::Error) -> String {
@@ -81,20 +97,23 @@ pub struct Running {
     pub metrics_address: Option<SocketAddr>,
     /// Address of the control listener.
     pub control_address: Option<SocketAddr>,
-    shared: Arc<Shared>,
-    foundations: Foundations,
+    publisher: Arc<Publisher>,
     stop: watch::Sender<bool>,
     readiness: Readiness,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
     drain_delay: Duration,
-    certificate_watch: tokio::task::JoinHandle<()>,
+    watches: Vec<JoinHandle<()>>,
     drain_timeout: Duration,
 }
 
 /// Checks everything that `start` checks, and starts nothing: the number of policy uses.
 pub async fn check(config: &Config, engines: Arc<Engines>) -> Result<usize, StartError> {
     let foundations = foundations(config, engines)?;
-    let snapshot = Snapshot::build(config, 1, &foundations)
+    let active = match &config.policy_store {
+        Some(store) => PolicyStore::look(&store.directory)?,
+        None => ActiveVersions::default(),
+    };
+    let snapshot = Snapshot::build(config, &active, 1, &foundations)
         .await
         .map_err(StartError::Config)?;
     Ok(snapshot.policy_uses)
@@ -102,61 +121,60 @@ pub async fn check(config: &Config, engines: Arc<Engines>) -> Result<usize, Star
 
 /// Adds the problems of policies to those of a config that could not be parsed; starts nothing.
 pub async fn check_on(errors: ConfigErrors, engines: Arc<Engines>) -> ConfigErrors {
-    PolicyLoader::new(engines).check_on(errors).await
+    PolicyLoader::new(engines).check_on(errors, None).await
 }
 
 /// Starts a gateway. It serves when this returns. Gateways of one process may share `engines`.
 pub async fn start(config: &Config, engines: Arc<Engines>) -> Result<Running, StartError> {
     let foundations = foundations(config, engines.clone())?;
-    let snapshot = Snapshot::build(config, 1, &foundations)
-        .await
-        .map_err(StartError::Config)?;
+    let store = match &config.policy_store {
+        Some(store) => Some(PolicyStore::open(store).await?),
+        None => None,
+    };
+    let snapshot = first_snapshot(config, &foundations, store.as_ref()).await?;
     let (addresses, sockets) = bind_all(config, foundations.workers)?;
     let readiness = Readiness::default();
     let metrics_address = start_metrics(config, &foundations, &readiness).await?;
     let control = bind_control(config).await?;
-    foundations.metrics.revision(snapshot.revision);
-    settle(&snapshot, &foundations).await;
-    let shared = Arc::new(Shared {
-        snapshot: ArcSwap::from_pointee(snapshot),
-        metrics: foundations.metrics.clone(),
-        permits: Arc::default(),
-    });
+    let publisher = Publisher::start(config, snapshot, foundations, store).await;
+    let publisher = Arc::new(publisher);
     let (stop, stopped) = watch::channel(false);
-    let threads = sockets.into_iter().enumerate().map(|(number, sockets)| {
-        let (shared, stopped) = (shared.clone(), stopped.clone());
-        start_worker(number, shared, sockets, stopped, config.drain_timeout)
-    });
-    let threads = threads
-        .collect::<io::Result<_>>()
-        .map_err(StartError::Worker)?;
-    let tickets = foundations.tickets.clone();
-    let certificate_watch = tokio::spawn(certificate_watch::watch(shared.clone(), tickets));
+    let threads = start_workers(&publisher, sockets, &stopped, config.drain_timeout)?;
     readiness.set(true);
     let control_address = control.as_ref().map(|(_, address)| *address);
     if let Some((listener, _)) = control {
         listener.serve(Gateway {
-            shared: shared.clone(),
-            upstreams: foundations.upstreams.clone(),
+            publisher: publisher.clone(),
             engines,
             readiness: readiness.clone(),
             addresses: addresses.clone(),
-            workers: foundations.workers,
         });
     }
     Ok(Running {
         addresses,
         metrics_address,
         control_address,
-        shared,
-        foundations,
+        watches: start_watches(config, &publisher),
+        publisher,
         stop,
         readiness,
         threads,
         drain_delay: config.drain_delay,
-        certificate_watch,
         drain_timeout: config.drain_timeout,
     })
+}
+
+/// What goes on in the background for as long as the gateway serves.
+fn start_watches(config: &Config, publisher: &Arc<Publisher>) -> Vec<JoinHandle<()>> {
+    let tickets = publisher.foundations().tickets.clone();
+    let certificates = certificate_watch::watch(publisher.shared().clone(), tickets);
+    let mut watches = vec![tokio::spawn(certificates)];
+    let directory = config.policy_store.as_ref();
+    if let Some(directory) = directory.and_then(|store| store.watch.clone()) {
+        let policies = policy_store::watch::watch(publisher.clone(), directory);
+        watches.push(tokio::spawn(policies));
+    }
+    watches
 }
 
 async fn start_metrics(
@@ -200,55 +218,41 @@ impl Running {
     /// Serves another config from the next request on. Listeners, workers and metrics stay as they
     /// were started. A config with problems changes nothing.
     pub async fn reload(&self, config: &Config) -> Result<u64, Vec<Problem>> {
-        let revision = self.shared.snapshot.load().revision + 1;
-        match Snapshot::build(config, revision, &self.foundations).await {
-            Ok(snapshot) => {
-                settle(&snapshot, &self.foundations).await;
-                self.shared.snapshot.store(Arc::new(snapshot));
-                self.foundations.metrics.revision(revision);
-                self.foundations.metrics.reload("ok");
-                Ok(revision)
-            }
-            Err(problems) => {
-                self.foundations.metrics.reload("rejected");
-                Err(problems)
-            }
-        }
+        self.publisher.reload(config).await
     }
 
     /// Upstreams and their endpoints at this moment, in the order of their names.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
-        self.foundations.upstreams.status()
+        self.publisher.foundations().upstreams.status()
     }
 
     /// Opens the access log's file anew, for who has renamed it.
     pub fn reopen_access_log(&self) {
-        self.foundations.access_logs.reopen();
+        self.publisher.foundations().access_logs.reopen();
     }
 
     /// A reload has found the config that serves.
     pub fn unchanged(&self) {
-        self.foundations.metrics.reload("unchanged");
+        self.publisher.foundations().metrics.reload("unchanged");
     }
 
     /// Adds the problems of policies to those of a config that could not be parsed for a reload.
     pub async fn check_on(&self, errors: ConfigErrors) -> ConfigErrors {
-        self.foundations.metrics.reload("rejected");
-        self.foundations.loader.check_on(errors).await
+        self.publisher.check_on(errors).await
     }
 
     /// Says that it is not ready, and after the config's `drain_delay` stops accepting; lets requests
     /// finish within `drain_timeout`, ends the workers.
     pub async fn stop(self) {
         self.readiness.set(false);
-        self.certificate_watch.abort();
+        self.watches.iter().for_each(JoinHandle::abort);
         tokio::time::sleep(self.drain_delay).await;
         // Nobody listens any more only if all workers have ended.
         let _ = self.stop.send(true);
-        let (threads, access_logs) = (self.threads, self.foundations.access_logs);
+        let (threads, publisher) = (self.threads, self.publisher);
         let ended = tokio::task::spawn_blocking(move || {
             threads.into_iter().for_each(|thread| drop(thread.join()));
-            access_logs.close(LAST_LINES);
+            publisher.foundations().access_logs.close(LAST_LINES);
         });
         if tokio::time::timeout(self.drain_timeout + STOP_GRACE, ended)
             .await
@@ -259,16 +263,8 @@ impl Running {
     }
 }
 
-/// What outlives snapshots is made fit for this one, which is about to serve.
-async fn settle(snapshot: &Snapshot, foundations: &Foundations) {
-    foundations.kv.settle(&snapshot.kv_quotas);
-    foundations.access_logs.settle(snapshot.access_log.as_ref());
-    let (upstreams, dns) = (&snapshot.upstreams, &snapshot.dns);
-    foundations.upstreams.settle(upstreams, dns).await;
-}
-
 fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, StartError> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let upstreams = Arc::<UpstreamRegistry>::default();
     let metrics = Arc::new(metrics::Metrics::start()?);
     let seen = Arc::downgrade(&upstreams);
@@ -321,17 +317,32 @@ fn bind_all(
     Ok((addresses, sockets))
 }
 
+fn start_workers(
+    publisher: &Publisher,
+    sockets: Sockets,
+    stopped: &watch::Receiver<bool>,
+    drain_timeout: Duration,
+) -> Result<Vec<thread::JoinHandle<()>>, StartError> {
+    let threads = sockets.into_iter().enumerate().map(|(number, sockets)| {
+        let (shared, stopped) = (publisher.shared().clone(), stopped.clone());
+        start_worker(number, shared, sockets, stopped, drain_timeout)
+    });
+    threads
+        .collect::<io::Result<_>>()
+        .map_err(StartError::Worker)
+}
+
 fn start_worker(
     number: usize,
     shared: Arc<Shared>,
     sockets: Vec<ListenerSocket>,
     stopped: watch::Receiver<bool>,
     drain_timeout: Duration,
-) -> io::Result<JoinHandle<()>> {
+) -> io::Result<thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    std::thread::Builder::new()
+    thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(move || {
             let tasks = tokio::task::LocalSet::new();

@@ -22,6 +22,7 @@ use crate::policy::PolicyUse;
 use crate::policy::fault_circuits::FaultCircuits;
 use crate::policy::info::PolicyInfo;
 use crate::policy::loader::{ConfiguredUse, LoadedPolicy, PolicyLoader};
+use crate::policy_store::active::ActiveVersions;
 use crate::route::destination::Destination;
 use crate::route::field_edits::FieldEdits;
 use crate::route::matcher::Matcher;
@@ -103,9 +104,11 @@ pub struct Foundations {
 }
 
 impl Snapshot {
-    /// Compiles a config; all problems at once, each with its place in the file.
+    /// Compiles a config, with the policies of the store in their `active` versions; all problems at
+    /// once, each with its place in the file.
     pub async fn build(
         config: &Config,
+        active: &ActiveVersions,
         revision: u64,
         foundations: &Foundations,
     ) -> Result<Self, Vec<Problem>> {
@@ -115,7 +118,7 @@ impl Snapshot {
         let access_log = access_log(config, foundations, &mut problems);
         let policies = foundations
             .loader
-            .load_all(&config.policies, &config.lines, &mut problems)
+            .load_all(&config.policies, active, &config.lines, &mut problems)
             .await;
         let upstreams = build_upstreams(config, foundations, &mut problems);
         let mut policy_uses = 0;

@@ -55,6 +55,7 @@ pub use listener::{
 pub use mirror::Mirror;
 pub use model::{Config, Metrics, RedisBinding};
 pub use named_files::named_files;
+pub use part::is_name;
 pub use path::{Lines, pointer_to_path};
 pub use path_normalisation::{EncodedSlashes, PathError, PathNormalisation};
 pub use policy::{

@@ -79,8 +79,8 @@ impl JsonSchema for Name {
     }
 }
 
-/// Whether `text` is a name, as the pattern of [`Name`] has it.
-pub(crate) fn is_name(text: &str) -> bool {
+/// Whether `text` is a name, of at most 63 lower-case letters, digits, `.`, `_` and `-`, which starts with a letter or digit.
+pub fn is_name(text: &str) -> bool {
     let is_letter_or_digit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     (1..=63).contains(&text.len())
         && text

@@ -9,7 +9,8 @@ use http::{Uri, Version};
 use portcullis_config::AccessLog;
 
 use super::entry::{Entry, Outcome, Way};
-use super::{redaction, timestamp};
+use super::redaction;
+use crate::timestamp;
 
 /// Longer values are cut: a line stays a line that tools accept.
 const MAX_VALUE_BYTES: usize = 2048;

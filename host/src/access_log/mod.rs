@@ -9,4 +9,3 @@ pub mod lines;
 mod redaction;
 pub mod registry;
 mod sink;
-mod timestamp;

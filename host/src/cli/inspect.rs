@@ -5,6 +5,7 @@ use std::sync::Arc;
 use portcullis_config::ComponentSource;
 
 use crate::policy::loader::PolicyLoader;
+use crate::policy_store::active::ActiveVersions;
 use crate::wasm::component::PolicyComponent;
 use crate::wasm::engine::Engines;
 
@@ -15,7 +16,9 @@ pub(super) async fn inspect(component: &str) -> Result<(), String> {
         None => ComponentSource::File(component.strip_prefix("file:").unwrap_or(component).into()),
     };
     let engines = Engines::start(None).map_err(|error| format!("portcullis: {error}"))?;
-    let policy = PolicyLoader::new(Arc::new(engines)).load(&source).await?;
+    let policy = PolicyLoader::new(Arc::new(engines))
+        .load(&source, &ActiveVersions::default())
+        .await?;
     print(&policy);
     Ok(())
 }

@@ -2,9 +2,11 @@
 
 mod check;
 mod control;
+mod control_client;
 mod inspect;
 mod open_files;
 mod run;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +24,8 @@ Examples:
   portcullis check --config gateway.yaml          every problem of the config and its policies; exit code 1 if any
   portcullis status                               what the gateway on this machine is doing
   portcullis policy inspect my-policy.wasm        hooks, imports, digest and manifest of a component
+  portcullis policy push my-policy my.wasm        a new version for `component: store:my-policy`, served at once
+  portcullis policy rollback my-policy            back to the version before
   portcullis schema > portcullis.schema.json      JSON Schema of the config, for editors";
 
 #[derive(Debug, Parser)]
@@ -38,10 +42,12 @@ enum Command {
     /// Check a config with its policies, and start nothing
     Check(ConfigArguments),
     /// Show what a running gateway is doing; asks its control API
-    Status(control::ControlArguments),
+    Status(control_client::ControlArguments),
     /// Look at policies
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Show every change of the policy store, and check that the chain of them holds
+    Journal(store::Journal),
     /// Print the JSON Schema of the config
     Schema,
 }
@@ -54,7 +60,17 @@ enum PolicyCommand {
         component: String,
     },
     /// Show the policies of a running gateway; asks its control API
-    List(control::ControlArguments),
+    List(control_client::ControlArguments),
+    /// Store a component as the next version of a policy in a running gateway, and have it serve
+    Push(store::Push),
+    /// Show the versions in a running gateway's policy store
+    Versions(store::Versions),
+    /// Have a stored version serve
+    Activate(store::Activate),
+    /// Have the version serve that did before the active one
+    Rollback(store::RollBack),
+    /// Delete versions that do not serve
+    Delete(store::Delete),
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,28 +96,38 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the control runtime does not start: {error}")),
     };
-    let done = runtime.block_on(async {
-        match arguments.command {
-            Command::Run(arguments) => run::run(&arguments).await,
-            Command::Check(arguments) => check::check(&arguments).await,
-            Command::Policy(PolicyCommand::Inspect { component }) => {
-                inspect::inspect(&component).await
-            }
-            Command::Policy(PolicyCommand::List(arguments)) => {
-                control::list_policies(&arguments).await
-            }
-            Command::Status(arguments) => control::status(&arguments).await,
-            Command::Schema => {
-                println!("{:#}", portcullis_config::json_schema());
-                Ok(())
-            }
-        }
-    });
+    let done = runtime.block_on(execute(arguments.command));
     // Not dropped: that would wait for a drain that a second signal has cut short.
     runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => fail(&message),
+    }
+}
+
+async fn execute(command: Command) -> Result<(), String> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments).await,
+        Command::Check(arguments) => check::check(&arguments).await,
+        Command::Policy(command) => execute_policy(command).await,
+        Command::Status(arguments) => control::status(&arguments).await,
+        Command::Journal(journal) => store::journal(&journal).await,
+        Command::Schema => {
+            println!("{:#}", portcullis_config::json_schema());
+            Ok(())
+        }
+    }
+}
+
+async fn execute_policy(command: PolicyCommand) -> Result<(), String> {
+    match command {
+        PolicyCommand::Inspect { component } => inspect::inspect(&component).await,
+        PolicyCommand::List(arguments) => control::list_policies(&arguments).await,
+        PolicyCommand::Push(push) => store::push(&push).await,
+        PolicyCommand::Versions(versions) => store::versions(&versions).await,
+        PolicyCommand::Activate(activate) => store::activate(&activate).await,
+        PolicyCommand::Rollback(roll_back) => store::roll_back(&roll_back).await,
+        PolicyCommand::Delete(delete) => store::delete(&delete).await,
     }
 }
 

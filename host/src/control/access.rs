@@ -1,9 +1,9 @@
 //! Who may call the control API: whoever has a token, and calls it by a name that is its own.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -11,35 +11,57 @@ use axum::response::{IntoResponse, Response};
 use super::answer::Refusal;
 use super::control_listener::ControlState;
 use super::role::Role;
+use super::tokens::Holder;
+use crate::policy_store::entry::Actor;
 
-/// Lets a call pass with its caller's [`Role`] among its extensions, or refuses it.
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    holder: Holder,
+    address: SocketAddr,
+}
+
+/// Lets a call pass with its [`Caller`] among its extensions, or refuses it.
 pub(super) async fn check(
     State(state): State<Arc<ControlState>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    match role(&state, request.headers()) {
-        Ok(role) => {
-            request.extensions_mut().insert(role);
+    match holder(&state, request.headers()) {
+        Ok(holder) => {
+            request.extensions_mut().insert(Caller { holder, address });
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
     }
 }
 
-/// Refuses a role that is too weak.
-pub(super) fn need(role: Role, least: Role) -> Result<(), Refusal> {
-    if role >= least {
-        return Ok(());
+impl Caller {
+    /// Refuses a role that is too weak.
+    pub(super) fn needs(&self, least: Role) -> Result<(), Refusal> {
+        let role = self.holder.role;
+        if role >= least {
+            return Ok(());
+        }
+        Err(Refusal::forbidden(format!(
+            "needs the role {}, the token has {}",
+            least.name(),
+            role.name()
+        )))
     }
-    Err(Refusal::forbidden(format!(
-        "needs the role {}, the token has {}",
-        least.name(),
-        role.name()
-    )))
+
+    /// As the journal of changes names it.
+    pub(super) fn actor(&self) -> Actor {
+        Actor {
+            role: self.holder.role.name().to_owned(),
+            name: self.holder.name.clone(),
+            from: Some(self.address.to_string()),
+        }
+    }
 }
 
-fn role(state: &ControlState, headers: &HeaderMap) -> Result<Role, Refusal> {
+fn holder(state: &ControlState, headers: &HeaderMap) -> Result<Holder, Refusal> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.unwrap_or_default();
     // A page of another site can have its own name lead here (DNS rebinding); it can't choose the name.
@@ -69,8 +91,8 @@ fn role(state: &ControlState, headers: &HeaderMap) -> Result<Role, Refusal> {
     let Some(token) = token else {
         return Err(Refusal::unauthorised("send `Authorization: Bearer TOKEN`"));
     };
-    let role = state.tokens.role_of(token);
-    role.ok_or_else(|| Refusal::unauthorised("the token is not known"))
+    let holder = state.tokens.holder_of(token).cloned();
+    holder.ok_or_else(|| Refusal::unauthorised("the token is not known"))
 }
 
 fn is_own_name(host: &str, state: &ControlState) -> bool {

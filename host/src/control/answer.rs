@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
+use portcullis_config::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,6 +17,30 @@ pub(super) struct Refusal {
     pub(super) title: &'static str,
     /// What is wrong, and how to put it right.
     pub(super) detail: String,
+    /// Each thing to correct, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) problems: Vec<FoundProblem>,
+}
+
+/// One thing to correct.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct FoundProblem {
+    /// In the text of the config, from 1; none for the whole of it.
+    line: Option<usize>,
+    /// Where in the config, such as `routes[0].upstream`, or `component`; empty for the whole of it.
+    path: String,
+    /// What is wrong and how to put it right.
+    message: String,
+}
+
+impl From<Problem> for FoundProblem {
+    fn from(problem: Problem) -> Self {
+        Self {
+            line: problem.line,
+            path: problem.path,
+            message: problem.message,
+        }
+    }
 }
 
 impl Refusal {
@@ -25,6 +50,15 @@ impl Refusal {
             status: status.as_u16(),
             title: status.canonical_reason().unwrap_or_default(),
             detail,
+            problems: Vec::new(),
+        }
+    }
+
+    /// What was sent can't be taken, for these reasons.
+    pub(super) fn problems(detail: String, problems: Vec<Problem>) -> Self {
+        Self {
+            problems: problems.into_iter().map(FoundProblem::from).collect(),
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
         }
     }
 

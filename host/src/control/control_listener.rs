@@ -13,15 +13,18 @@ use axum::middleware;
 use axum::routing::{get, post};
 use portcullis_config::Control;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::access;
 use super::answer::Refusal;
-use super::api::{openapi, policies, status, validate};
+use super::api::{journal, openapi, policies, status, store, store_changes, upload, validate};
 use super::status_listener::Readiness;
 use super::tokens::Tokens;
-use crate::upstream::registry::UpstreamRegistry;
+use crate::publisher::Publisher;
 use crate::wasm::engine::Engines;
-use crate::worker::Shared;
+
+/// Components that may be received at once: each is held in memory.
+const MAX_UPLOADS: usize = 2;
 
 /// What the API sees of the gateway.
 pub struct ControlState {
@@ -32,22 +35,20 @@ pub struct ControlState {
     pub(super) base: PathBuf,
     pub(super) gateway: Gateway,
     pub(super) started: Instant,
+    /// Components that are being received.
+    pub(super) uploads: Semaphore,
 }
 
 /// The running gateway, as far as the API tells of it.
 pub struct Gateway {
-    /// Snapshot and metrics.
-    pub shared: Arc<Shared>,
-    /// Upstreams.
-    pub upstreams: Arc<UpstreamRegistry>,
+    /// What serves, and how that is changed.
+    pub publisher: Arc<Publisher>,
     /// For checking what is not served.
     pub engines: Arc<Engines>,
     /// Whether it wants traffic.
     pub readiness: Readiness,
     /// Listeners by name, with their ports.
     pub addresses: Vec<(String, SocketAddr)>,
-    /// Threads that serve.
-    pub workers: usize,
 }
 
 /// A listener that is bound and answers nobody yet.
@@ -80,8 +81,9 @@ impl ControlListener {
             base: self.control.base,
             gateway,
             started: Instant::now(),
+            uploads: Semaphore::new(MAX_UPLOADS),
         };
-        let router = router(Arc::new(state));
+        let router = router(Arc::new(state)).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move {
             if let Err(error) = axum::serve(self.listener, router).await {
                 tracing::error!("the control listener ended: {error}");
@@ -94,6 +96,22 @@ fn router(state: Arc<ControlState>) -> Router {
     Router::new()
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/policies", get(policies::policies))
+        .route("/api/v1/store", get(store::policies))
+        .route("/api/v1/store/{policy}", get(store::policy))
+        .route("/api/v1/store/{policy}/versions", upload::route())
+        .route(
+            "/api/v1/store/{policy}/versions/{version}",
+            get(store::version).delete(store_changes::delete),
+        )
+        .route(
+            "/api/v1/store/{policy}/activate",
+            post(store_changes::activate),
+        )
+        .route(
+            "/api/v1/store/{policy}/rollback",
+            post(store_changes::roll_back),
+        )
+        .route("/api/v1/journal", get(journal::journal))
         .route("/api/v1/config/validate", post(validate::validate))
         .route("/api/v1/openapi.json", get(openapi::document))
         .fallback(|| async {

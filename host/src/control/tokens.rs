@@ -1,4 +1,5 @@
-//! The control API's tokens: a file with one of each role to a line, made at the first start.
+//! The control API's tokens: a file with a role, a token and perhaps a name to a line, made at the first
+//! start with one of each role.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -17,7 +18,22 @@ const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// Who may call. Only digests are kept, which also makes comparing them harmless.
 #[derive(Debug)]
-pub struct Tokens(Vec<(Role, [u8; 32])>);
+pub struct Tokens(Vec<([u8; 32], Holder)>);
+
+/// Who has a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// What it allows.
+    pub role: Role,
+    /// What the token file calls its holder, if it does; for the journal of changes.
+    pub name: Option<String>,
+}
+
+/// A line of the file.
+struct Line {
+    token: String,
+    holder: Holder,
+}
 
 /// Why there are no tokens. All texts name the file and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -71,27 +87,27 @@ impl Tokens {
 
     fn load(path: &Path) -> Result<Self, TokenError> {
         let lines = read(path)?;
-        let tokens: Vec<_> = lines
-            .iter()
-            .map(|(role, token)| (*role, digest(token)))
-            .collect();
-        Ok(Self(tokens))
+        let tokens = lines.into_iter();
+        let tokens = tokens.map(|line| (digest(&line.token), line.holder));
+        Ok(Self(tokens.collect()))
     }
 
-    /// What the token allows; `None` for one that is not known.
-    pub fn role_of(&self, token: &str) -> Option<Role> {
+    /// Who has the token; `None` for one that is not known.
+    pub fn holder_of(&self, token: &str) -> Option<&Holder> {
         let given = digest(token);
-        let known = self.0.iter().filter(|(_, known)| *known == given);
-        known.map(|(role, _)| *role).max()
+        let known = self.0.iter().filter(|(known, _)| *known == given);
+        known
+            .map(|(_, holder)| holder)
+            .max_by_key(|holder| holder.role)
     }
 }
 
 /// The token of the strongest role in the file, for a client on the same machine.
 pub fn strongest(path: &Path) -> Result<String, TokenError> {
     let lines = read(path)?;
-    let strongest = lines.into_iter().max_by_key(|(role, _)| *role);
+    let strongest = lines.into_iter().max_by_key(|line| line.holder.role);
     strongest
-        .map(|(_, token)| token)
+        .map(|line| line.token)
         .ok_or_else(|| TokenError::Empty { path: path.into() })
 }
 
@@ -107,7 +123,7 @@ fn file_error(path: &Path, source: io::Error) -> TokenError {
 }
 
 /// At least one role with its token.
-fn read(path: &Path) -> Result<Vec<(Role, String)>, TokenError> {
+fn read(path: &Path) -> Result<Vec<Line>, TokenError> {
     let failed = |source| file_error(path, source);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -145,15 +161,15 @@ fn read(path: &Path) -> Result<Vec<(Role, String)>, TokenError> {
 }
 
 /// `None`: an empty line or a comment.
-fn parse(line: &str) -> Result<Option<(Role, String)>, String> {
+fn parse(line: &str) -> Result<Option<Line>, String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
     }
     let mut words = line.split_whitespace();
-    let (role, token, more) = (words.next(), words.next(), words.next());
-    let (Some(role), Some(token), None) = (role, token, more) else {
-        return Err("expected a role and a token".to_owned());
+    let (role, token, name) = (words.next(), words.next(), words.next());
+    let (Some(role), Some(token), None) = (role, token, words.next()) else {
+        return Err("expected a role, a token and perhaps a name of one word".to_owned());
     };
     let Some(role) = Role::named(role) else {
         let known = Role::ALL.map(Role::name).join(", ");
@@ -164,13 +180,19 @@ fn parse(line: &str) -> Result<Option<(Role, String)>, String> {
             "a token has at least {MIN_LENGTH} visible characters of ASCII; `openssl rand -hex 32` makes one"
         ));
     }
-    Ok(Some((role, token.to_owned())))
+    Ok(Some(Line {
+        token: token.to_owned(),
+        holder: Holder {
+            role,
+            name: name.map(str::to_owned),
+        },
+    }))
 }
 
 /// Makes the file whole or not at all; one that somebody else has made meanwhile is left as it is.
 fn make(path: &Path) -> io::Result<()> {
     let mut text = String::from(
-        "# Tokens of the control API: a role and a token to a line. Delete the file and restart for new ones.\n",
+        "# Tokens of the control API: to a line a role, a token and, if you like, its holder's name. Delete the file and restart for new ones.\n",
     );
     for role in Role::ALL {
         // Infallible for a String.
@@ -226,14 +248,27 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let made = read(&path).unwrap();
         assert_eq!(made.len(), 3);
-        for (role, token) in &made {
-            assert_eq!(tokens.role_of(token), Some(*role));
+        for line in &made {
+            assert_eq!(tokens.holder_of(&line.token), Some(&line.holder));
         }
-        assert_eq!(strongest(&path).unwrap(), made[2].1);
-        assert_eq!(tokens.role_of("nonsense"), None);
+        assert_eq!(strongest(&path).unwrap(), made[2].token);
+        assert_eq!(tokens.holder_of("nonsense"), None);
         let again = Tokens::load_or_make(&path).unwrap();
-        assert_eq!(again.role_of(&made[0].1), Some(Role::Viewer));
+        let viewer = again.holder_of(&made[0].token).unwrap();
+        assert_eq!((viewer.role, &viewer.name), (Role::Viewer, &None));
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_token_may_have_its_holders_name() {
+        let token = "a".repeat(MIN_LENGTH);
+        let (_directory, path) = file(&format!("viewer {token}\nadmin {token} alice\n"), 0o600);
+        let tokens = Tokens::load_or_make(&path).unwrap();
+        let holder = tokens.holder_of(&token).unwrap();
+        assert_eq!(
+            (holder.role, holder.name.as_deref()),
+            (Role::Admin, Some("alice"))
+        );
     }
 
     #[test]
@@ -256,8 +291,8 @@ mod tests {
                 ":3: unknown role; known: viewer, operator, admin",
             ),
             (
-                format!("admin {token} x"),
-                ":1: expected a role and a token",
+                format!("admin {token} x y"),
+                ":1: expected a role, a token and perhaps a name of one word",
             ),
             (
                 "admin shorttoken".to_owned(),

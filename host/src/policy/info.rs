@@ -13,6 +13,8 @@ pub struct PolicyInfo {
     pub component: String,
     /// SHA-256 of the component, in hexadecimal.
     pub digest: String,
+    /// Its version in the policy store, if it comes from there.
+    pub stored_version: Option<u64>,
     /// Of the component.
     pub size_bytes: usize,
     /// What the component calls itself.
@@ -31,7 +33,12 @@ pub struct PolicyInfo {
 
 impl PolicyInfo {
     /// Of the policy of that name.
-    pub fn of(name: &str, config: &PolicyConfig, component: &PolicyComponent) -> Self {
+    pub fn of(
+        name: &str,
+        config: &PolicyConfig,
+        component: &PolicyComponent,
+        stored_version: Option<u64>,
+    ) -> Self {
         let (manifest, hooks) = (&component.manifest, component.hooks.iter());
         let isolation = match config.isolation {
             Isolation::PerRequest => "per-request",
@@ -41,6 +48,7 @@ impl PolicyInfo {
             name: name.to_owned(),
             component: config.component.to_string(),
             digest: component.digest.clone(),
+            stored_version,
             size_bytes: component.size_bytes,
             title: manifest.name.clone(),
             version: manifest.version.clone(),

@@ -17,6 +17,7 @@ use crate::capability::Capabilities;
 use crate::capability::log_budget::LogBudget;
 use crate::capability::outcall::OutcallGrant;
 use crate::capability::redis::{RedisBinding, RedisGrant};
+use crate::policy_store::active::ActiveVersions;
 use crate::route::destination::Target;
 use crate::snapshot::Foundations;
 use crate::telemetry::policy::PolicyCounters;
@@ -25,7 +26,7 @@ use crate::wasm::engine::Engines;
 use crate::wasm::policy::{Policy, PrepareError, Running};
 
 /// A larger file is no policy; Python's with its interpreter are 18 MB.
-const MAX_COMPONENT_BYTES: u64 = 64 << 20;
+pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 
 /// The policies that the binary carries, by name.
 const BUILTIN: &[(&str, &[u8])] = &[
@@ -56,6 +57,8 @@ pub struct LoadedPolicy {
     name: String,
     config: PolicyConfig,
     component: Arc<PolicyComponent>,
+    /// Of the policy store, if it comes from there.
+    version: Option<u64>,
 }
 
 /// A use of a policy in the config.
@@ -79,18 +82,19 @@ impl PolicyLoader {
         }
     }
 
-    /// Loads every policy of `configured`, whose places are in `lines`; what can't be loaded is on the
-    /// list of problems.
+    /// Loads every policy of `configured`, whose places are in `lines`, those of the store in their
+    /// `active` versions; what can't be loaded is on the list of problems.
     pub async fn load_all(
         &self,
         configured: &BTreeMap<String, PolicyConfig>,
+        active: &ActiveVersions,
         lines: &Lines,
         problems: &mut Vec<Problem>,
     ) -> BTreeMap<String, LoadedPolicy> {
         let mut policies = BTreeMap::new();
         for (name, policy) in configured {
             let path = |key| pointer_to_path("policies", &format!("/{name}/{key}"));
-            match self.load(&policy.component).await {
+            match self.load(&policy.component, active).await {
                 Ok(component) => {
                     for message in missing_grants(&component, policy) {
                         problems.push(lines.problem(path("grants"), message));
@@ -99,6 +103,7 @@ impl PolicyLoader {
                         name: name.clone(),
                         config: policy.clone(),
                         component,
+                        version: version(&policy.component, active),
                     };
                     policies.insert(name.clone(), loaded);
                 }
@@ -114,10 +119,15 @@ impl PolicyLoader {
     }
 
     /// The component behind a source, checked; a message that names it and the remedy otherwise.
-    pub async fn load(&self, source: &ComponentSource) -> Result<Arc<PolicyComponent>, String> {
+    pub async fn load(
+        &self,
+        source: &ComponentSource,
+        active: &ActiveVersions,
+    ) -> Result<Arc<PolicyComponent>, String> {
         let bytes = match source {
             ComponentSource::Builtin(name) => builtin(name)?.to_vec(),
             ComponentSource::File(path) => read(path)?,
+            ComponentSource::Store(name) => active.read(name)?,
         };
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         if let Some(component) = self.lock().get(&digest) {
@@ -132,11 +142,21 @@ impl PolicyLoader {
     }
 
     /// Adds the problems of policies and of their configs to those of a config that is refused anyway.
-    pub async fn check_on(&self, errors: ConfigErrors) -> ConfigErrors {
+    /// Those of a store that is not known (`active` is `None`) are left out.
+    pub async fn check_on(
+        &self,
+        errors: ConfigErrors,
+        active: Option<&ActiveVersions>,
+    ) -> ConfigErrors {
         let sound = &errors.sound;
         let mut problems = Vec::new();
+        let mut named = sound.policies.clone();
+        if active.is_none() {
+            named.retain(|_, policy| !matches!(policy.component, ComponentSource::Store(_)));
+        }
+        let active = active.cloned().unwrap_or_default();
         let policies = self
-            .load_all(&sound.policies, &sound.lines, &mut problems)
+            .load_all(&named, &active, &sound.lines, &mut problems)
             .await;
         for used in &sound.uses {
             let Some(policy) = policies.get(&used.policy) else {
@@ -188,7 +208,7 @@ impl PolicyLoader {
 impl LoadedPolicy {
     /// What is told of it.
     pub fn info(&self) -> PolicyInfo {
-        PolicyInfo::of(&self.name, &self.config, &self.component)
+        PolicyInfo::of(&self.name, &self.config, &self.component, self.version)
     }
 
     /// Bytes that its space of keys may have, if it is granted one.
@@ -294,6 +314,13 @@ fn targets(config: &Config, names: &BTreeSet<String>) -> Vec<Target> {
         name: name.as_str().into(),
     };
     named.map(target).collect()
+}
+
+fn version(source: &ComponentSource, active: &ActiveVersions) -> Option<u64> {
+    match source {
+        ComponentSource::Store(name) => active.get(name).ok().map(|version| version.number),
+        ComponentSource::Builtin(_) | ComponentSource::File(_) => None,
+    }
 }
 
 fn builtin(name: &str) -> Result<&'static [u8], String> {

@@ -5,6 +5,6 @@
 
 pub mod file_watch;
 pub mod reloader;
-mod settling;
-mod sight;
-mod watcher;
+pub(crate) mod settling;
+pub(crate) mod sight;
+pub(crate) mod watcher;

@@ -12,7 +12,7 @@ const WRITER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is known of the changes of files.
 #[derive(Debug)]
-pub(super) struct Settling<C> {
+pub(crate) struct Settling<C> {
     /// The content that was last read, whatever came of it.
     read: C,
     /// Another content, and since when it is seen.
@@ -23,7 +23,7 @@ pub(super) struct Settling<C> {
 
 /// What to do after a look.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Nothing, until something happens.
     Wait,
     /// Look again then.
@@ -34,7 +34,7 @@ pub(super) enum Next {
 
 impl<C: PartialEq + Clone> Settling<C> {
     /// Nothing has changed since that content was read.
-    pub(super) fn new(read: C) -> Self {
+    pub(crate) fn new(read: C) -> Self {
         Self {
             read,
             seen: None,
@@ -43,23 +43,23 @@ impl<C: PartialEq + Clone> Settling<C> {
     }
 
     /// That content has been read, without a look before.
-    pub(super) fn was_read(&mut self, read: C) {
+    pub(crate) fn was_read(&mut self, read: C) {
         self.read = read;
         self.seen = None;
     }
 
     /// Somebody has written to a file, and not closed it yet.
-    pub(super) fn written(&mut self, now: Instant) {
+    pub(crate) fn written(&mut self, now: Instant) {
         self.written = Some(now);
     }
 
     /// The writer has closed the file, or another file has taken its place.
-    pub(super) fn closed(&mut self) {
+    pub(crate) fn closed(&mut self) {
         self.written = None;
     }
 
     /// A look has found that content, which `is_shortened` if it is the beginning of the serving one.
-    pub(super) fn look(&mut self, now: Instant, content: &C, is_shortened: bool) -> Next {
+    pub(crate) fn look(&mut self, now: Instant, content: &C, is_shortened: bool) -> Next {
         if *content == self.read {
             self.seen = None;
             return Next::Wait;

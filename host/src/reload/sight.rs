@@ -15,30 +15,31 @@ const MAX_FILE_BYTES: u64 = 65 << 20;
 /// A file whose times are younger may change without changing them: file systems' clocks tick slowly.
 const SURELY_OLD: Duration = Duration::from_secs(2);
 
-type Digest = [u8; 32];
+/// SHA-256 of a file.
+pub(crate) type Digest = [u8; 32];
 
 /// The files as they were at one moment.
 #[derive(Clone)]
 pub struct Sight {
     /// The config's text, or why it can't be read.
-    pub(super) text: Result<String, ConfigErrors>,
+    pub(crate) text: Result<String, ConfigErrors>,
     /// Of the config's file and the named ones.
-    pub(super) content: Content,
+    pub(crate) content: Content,
     /// The files that the text names.
-    pub(super) named: BTreeSet<PathBuf>,
+    pub(crate) named: BTreeSet<PathBuf>,
 }
 
 /// Digests; equal when nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Content {
+pub(crate) struct Content {
     config: Digest,
     /// Of the files that the config names.
-    pub(super) named: Digest,
+    pub(crate) named: Digest,
 }
 
 /// Looks at files, and reads only those whose times say that they may have changed.
 #[derive(Default)]
-pub(super) struct Eye {
+pub(crate) struct Eye {
     known: BTreeMap<PathBuf, (Stamp, Digest)>,
 }
 
@@ -54,7 +55,7 @@ struct Stamp {
 
 impl Eye {
     /// Looks at the config at `path` and the files that it names.
-    pub(super) fn look(&mut self, path: &Path) -> Sight {
+    pub(crate) fn look(&mut self, path: &Path) -> Sight {
         let text = portcullis_config::read(path);
         let base = path.parent().unwrap_or(Path::new(""));
         let (config, named) = match &text {
@@ -80,7 +81,8 @@ impl Eye {
         }
     }
 
-    fn digest(&mut self, path: &Path) -> io::Result<Digest> {
+    /// Of the file's content.
+    pub(crate) fn digest(&mut self, path: &Path) -> io::Result<Digest> {
         let metadata = fs::metadata(path)?;
         // To open a pipe would be to wait for who writes to it.
         if !metadata.is_file() {
@@ -136,14 +138,14 @@ fn read_digest(path: &Path) -> io::Result<Digest> {
 
 impl Sight {
     /// Whether the text is the beginning of `serving`, and not all of it.
-    pub(super) fn is_shortened(&self, serving: &str) -> bool {
+    pub(crate) fn is_shortened(&self, serving: &str) -> bool {
         let text = self.text.as_deref();
         text.is_ok_and(|text| text.len() < serving.len() && serving.starts_with(text))
     }
 
     /// Directories in which a change of one of the files shows: where they are named, and where they
     /// lie when those are links.
-    pub(super) fn directories(&self, config: &Path) -> BTreeSet<PathBuf> {
+    pub(crate) fn directories(&self, config: &Path) -> BTreeSet<PathBuf> {
         let files = self.named.iter().map(PathBuf::as_path).chain([config]);
         files
             .flat_map(|file| [Some(file.to_owned()), file.canonicalize().ok()])

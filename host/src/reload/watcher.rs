@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 const KEPT_CHANGES: usize = 256;
 
 /// Something that has happened in a directory.
-pub(super) enum Change {
+pub(crate) enum Change {
     /// Somebody has written to that file, and not closed it yet.
     Written(PathBuf),
     /// Anything else: closed, made, renamed, removed.
@@ -21,7 +21,7 @@ pub(super) enum Change {
 }
 
 /// Watches directories. Without the kernel's help (no inotify, too many watches) it tells nothing.
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     inner: Option<RecommendedWatcher>,
     changes: mpsc::Receiver<Change>,
     /// Watched directories, and which inode they were then.
@@ -30,7 +30,7 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// Watches nothing yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (sender, changes) = mpsc::channel(KEPT_CHANGES);
         let inner = notify::recommended_watcher(move |event: notify::Result<Event>| {
             for change in event.into_iter().flat_map(changes_of) {
@@ -50,7 +50,7 @@ impl Watcher {
 
     /// Whether all of `directories` are watched from now on: those that were deleted and made anew,
     /// too, and no others.
-    pub(super) fn watch(&mut self, directories: &BTreeSet<PathBuf>) -> bool {
+    pub(crate) fn watch(&mut self, directories: &BTreeSet<PathBuf>) -> bool {
         let Some(inner) = &mut self.inner else {
             return false;
         };
@@ -82,7 +82,7 @@ impl Watcher {
     }
 
     /// The next change; never, if nothing is watched.
-    pub(super) async fn changed(&mut self) -> Change {
+    pub(crate) async fn changed(&mut self) -> Change {
         match self.changes.recv().await {
             Some(change) => change,
             None => std::future::pending().await,
@@ -90,7 +90,7 @@ impl Watcher {
     }
 
     /// Another change that has happened already.
-    pub(super) fn also_changed(&mut self) -> Option<Change> {
+    pub(crate) fn also_changed(&mut self) -> Option<Change> {
         self.changes.try_recv().ok()
     }
 }

@@ -1,67 +1,24 @@
 //! The control API: who may call it, and what it tells.
 
-use std::net::SocketAddr;
-use std::path::Path;
-
 use http::Method;
 use mock_service::MockService;
 use serde_json::Value;
 
-use crate::support::process::{Portcullis, run};
-use crate::support::{Answer, TestClient, component};
+use crate::support::controlled::Controlled;
+use crate::support::process::run;
+use crate::support::{Answer, component};
 
-/// A gateway with a control listener, a policy and two routes.
-struct Controlled {
-    gateway: Portcullis,
-    address: SocketAddr,
-    _upstream: MockService,
+/// A gateway with a policy and two routes, and its upstream.
+async fn started() -> (MockService, Controlled) {
+    let upstream = MockService::start().await;
+    let controlled = Controlled::start(&config(&upstream)).await;
+    (upstream, controlled)
 }
 
-impl Controlled {
-    async fn start() -> Self {
-        let upstream = MockService::start().await;
-        let gateway = Portcullis::start(&config(&upstream)).await;
-        gateway.wait_for_log("control API on http://").await;
-        let log = gateway.log();
-        let (_, after) = log.split_once("control API on http://").unwrap();
-        let (address, _) = after.split_once("/api/v1").unwrap();
-        Self {
-            address: address.parse().unwrap(),
-            gateway,
-            _upstream: upstream,
-        }
-    }
-
-    fn token(&self, role: &str) -> String {
-        let file = std::fs::read_to_string(self.gateway.directory().join("control.token")).unwrap();
-        let mut lines = file.lines();
-        let line = lines.find_map(|line| line.strip_prefix(&format!("{role} ")));
-        line.unwrap().to_owned()
-    }
-
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) -> Answer {
-        let mut client = TestClient::connect(self.address).await;
-        client.send(method, path, headers, body).await
-    }
-
-    async fn get(&self, path: &str, role: &str) -> Answer {
-        let token = format!("Bearer {}", self.token(role));
-        self.call(Method::GET, path, &[("authorization", &token)], "")
-            .await
-    }
-
-    async fn validate(&self, text: &str, role: &str) -> Answer {
-        let token = format!("Bearer {}", self.token(role));
-        let headers = [("authorization", token.as_str())];
-        self.call(Method::POST, "/api/v1/config/validate", &headers, text)
-            .await
-    }
+async fn validate(controlled: &Controlled, text: &str, role: &str) -> Answer {
+    let body = ("application/yaml", text.as_bytes().to_vec());
+    let path = "/api/v1/config/validate";
+    controlled.call_as(role, Method::POST, path, body).await
 }
 
 fn config(upstream: &MockService) -> String {
@@ -88,7 +45,7 @@ routes:
 
 #[tokio::test]
 async fn nobody_without_a_token_learns_what_there_is() {
-    let controlled = Controlled::start().await;
+    let (_upstream, controlled) = started().await;
     let mode = std::fs::metadata(controlled.gateway.directory().join("control.token")).unwrap();
     let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o777;
     assert_eq!(mode, 0o600);
@@ -116,7 +73,7 @@ async fn nobody_without_a_token_learns_what_there_is() {
 
 #[tokio::test]
 async fn a_page_of_another_site_is_refused_even_with_a_token() {
-    let controlled = Controlled::start().await;
+    let (_upstream, controlled) = started().await;
     let token = format!("Bearer {}", controlled.token("admin"));
     let own = controlled.address.to_string();
     let port = controlled.address.port();
@@ -148,7 +105,7 @@ async fn a_page_of_another_site_is_refused_even_with_a_token() {
 
 #[tokio::test]
 async fn status_and_policies_tell_what_serves_and_follow_a_reload() {
-    let controlled = Controlled::start().await;
+    let (_upstream, controlled) = started().await;
     let status = controlled.get("/api/v1/status", "viewer").await.json();
     assert_eq!(
         (&status["revision"], &status["ready"]),
@@ -198,13 +155,13 @@ async fn status_and_policies_tell_what_serves_and_follow_a_reload() {
 
 #[tokio::test]
 async fn a_config_is_checked_with_all_its_problems_and_changes_nothing() {
-    let controlled = Controlled::start().await;
+    let (_upstream, controlled) = started().await;
     let serving = std::fs::read_to_string(controlled.gateway.config_path()).unwrap();
-    let found = controlled.validate(&serving, "operator").await.json();
+    let found = validate(&controlled, &serving, "operator").await.json();
     assert_eq!(found, serde_json::json!({ "valid": true, "problems": [] }));
     let logged = format!("{serving}access_log: {{ path: made-by-a-check.log }}\n");
     assert_eq!(
-        controlled.validate(&logged, "admin").await.json()["valid"],
+        validate(&controlled, &logged, "admin").await.json()["valid"],
         true
     );
     assert!(
@@ -218,7 +175,7 @@ async fn a_config_is_checked_with_all_its_problems_and_changes_nothing() {
     let broken = serving
         .replace("upstream: u\n", "upstream: v\n")
         .replace("header: x-a", "haeder: x-a");
-    let found = controlled.validate(&broken, "operator").await.json();
+    let found = validate(&controlled, &broken, "operator").await.json();
     assert_eq!(found["valid"], false);
     let problems = found["problems"].as_array().unwrap();
     let at = |path: &str| {
@@ -240,14 +197,14 @@ async fn a_config_is_checked_with_all_its_problems_and_changes_nothing() {
         "{found}"
     );
 
-    assert_eq!(controlled.validate(&serving, "viewer").await.status, 403);
+    assert_eq!(validate(&controlled, &serving, "viewer").await.status, 403);
     let status = controlled.get("/api/v1/status", "viewer").await.json();
     assert_eq!(status["revision"], 1);
 }
 
 #[tokio::test]
 async fn the_document_describes_every_call() {
-    let controlled = Controlled::start().await;
+    let (_upstream, controlled) = started().await;
     let document = controlled
         .get("/api/v1/openapi.json", "viewer")
         .await
@@ -257,9 +214,16 @@ async fn the_document_describes_every_call() {
         paths,
         [
             "/api/v1/config/validate",
+            "/api/v1/journal",
             "/api/v1/openapi.json",
             "/api/v1/policies",
-            "/api/v1/status"
+            "/api/v1/status",
+            "/api/v1/store",
+            "/api/v1/store/{policy}",
+            "/api/v1/store/{policy}/activate",
+            "/api/v1/store/{policy}/rollback",
+            "/api/v1/store/{policy}/versions",
+            "/api/v1/store/{policy}/versions/{version}"
         ]
     );
     let schemas = &document["components"]["schemas"];
@@ -272,22 +236,10 @@ async fn the_document_describes_every_call() {
     );
 }
 
-fn ask(words: &[&str], address: SocketAddr, tokens: &Path) -> crate::support::process::Finished {
-    let address = address.to_string();
-    let more = [
-        "--control",
-        &address,
-        "--token-file",
-        tokens.to_str().unwrap(),
-    ];
-    run(&[words, &more].concat())
-}
-
 #[tokio::test]
 async fn the_command_line_asks_it() {
-    let controlled = Controlled::start().await;
-    let tokens = controlled.gateway.directory().join("control.token");
-    let status = ask(&["status"], controlled.address, &tokens);
+    let (_upstream, controlled) = started().await;
+    let status = controlled.ask(&["status"]);
     assert_eq!(status.code, Some(0), "{status:?}");
     assert!(
         status.output.contains("ready, revision 1,"),
@@ -295,23 +247,21 @@ async fn the_command_line_asks_it() {
         status.output
     );
     assert!(status.output.contains("policies noop"), "{}", status.output);
-    let listed = ask(&["policy", "list"], controlled.address, &tokens);
+    let listed = controlled.ask(&["policy", "list"]);
     assert!(
         listed.output.contains("noop") && listed.output.contains("routes guarded"),
         "{listed:?}"
     );
 
-    let missing = ask(
-        &["status"],
-        controlled.address,
-        Path::new("/nowhere/control.token"),
-    );
+    let missing = run(&["status", "--token-file", "/nowhere/control.token"]);
     assert_eq!(missing.code, Some(1));
     assert!(
         missing.errors.contains("/nowhere/control.token"),
         "{missing:?}"
     );
-    let closed = ask(&["status"], "127.0.0.1:1".parse().unwrap(), &tokens);
+    let tokens = controlled.tokens();
+    let words = ["status", "--control", "127.0.0.1:1", "--token-file"];
+    let closed = run(&[&words[..], &[tokens.to_str().unwrap()]].concat());
     assert!(
         closed.errors.contains("is the gateway running"),
         "{closed:?}"

@@ -42,6 +42,8 @@ mod policies_state;
 mod policies_upstream;
 mod policy_config;
 mod policy_limits;
+mod policy_store;
+mod policy_store_watch;
 mod rate_limit;
 mod rate_limit_redis;
 mod real_clients;

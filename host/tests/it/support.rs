@@ -1,5 +1,6 @@
 //! A gateway, an upstream, a client: each in a line, so that tests read as sentences.
 
+pub(crate) mod controlled;
 pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod name_server;
@@ -296,7 +297,7 @@ impl TestClient {
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> Answer {
         self.try_send(method, path, headers, body).await.unwrap()
     }
@@ -307,7 +308,7 @@ impl TestClient {
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> hyper::Result<Answer> {
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| *name == "host") {
@@ -316,7 +317,7 @@ impl TestClient {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::from(body.to_owned())).unwrap();
+        let request = request.body(Full::from(body.as_ref().to_vec())).unwrap();
         self.sender.ready().await?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();

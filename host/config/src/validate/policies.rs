@@ -27,7 +27,8 @@ const GIB: u64 = 1 << 30;
 const MAX_BODY: u64 = 64 * MIB;
 /// Long enough for any namespace; every key carries it.
 const MAX_PREFIX_BYTES: usize = 64;
-const NO_STORE: &str = "there is no policy store; add `policy_store: { directory: policy-store }` to the config";
+const NO_STORE: &str =
+    "there is no policy store; add `policy_store: { directory: policy-store }` to the config";
 
 pub(super) fn policy(
     path: &str,

@@ -6,8 +6,22 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Portcullis control API", description = "What a gateway is doing, and what it would make of a config."),
-    paths(super::status::status, super::policies::policies, super::validate::validate, document),
+    info(title = "Portcullis control API", description = "What a gateway is doing, what it would make of a config, and the versions of its policies."),
+    paths(
+        super::status::status,
+        super::policies::policies,
+        super::store::policies,
+        super::store::policy,
+        super::store::version,
+        super::upload::push,
+        super::store_changes::activate,
+        super::store_changes::roll_back,
+        super::store_changes::delete,
+        super::store_changes::delete_unused,
+        super::journal::journal,
+        super::validate::validate,
+        document
+    ),
     security(("token" = []))
 )]
 struct Api;

@@ -30,6 +30,8 @@ struct PolicyStatus {
     component: String,
     /// SHA-256 of the component, in hexadecimal.
     digest: String,
+    /// Its version in the policy store, if it comes from there.
+    stored_version: Option<u64>,
     /// Of the component.
     size_bytes: usize,
     /// What the component calls itself.
@@ -54,7 +56,7 @@ struct PolicyStatus {
     (status = 401, description = "No token, or none that is known", body = Refusal),
 ))]
 pub(in crate::control) async fn policies(State(state): State<Arc<ControlState>>) -> Json<Policies> {
-    let snapshot = state.gateway.shared.snapshot.load();
+    let snapshot = state.gateway.publisher.shared().snapshot.load();
     let policies = snapshot.policies.iter();
     Json(Policies {
         revision: snapshot.revision,
@@ -74,6 +76,7 @@ fn of(policy: &PolicyInfo, snapshot: &Snapshot) -> PolicyStatus {
         name: policy.name.clone(),
         component: policy.component.clone(),
         digest: policy.digest.clone(),
+        stored_version: policy.stored_version,
         size_bytes: policy.size_bytes,
         title: policy.title.clone(),
         version: policy.version.clone(),

@@ -100,7 +100,7 @@ struct Endpoint {
 ))]
 pub(in crate::control) async fn status(State(state): State<Arc<ControlState>>) -> Json<Status> {
     let gateway = &state.gateway;
-    let snapshot = gateway.shared.snapshot.load();
+    let snapshot = gateway.publisher.shared().snapshot.load();
     let listeners = gateway.addresses.iter().map(|(name, address)| Listener {
         name: name.clone(),
         address: address.to_string(),
@@ -110,7 +110,7 @@ pub(in crate::control) async fn status(State(state): State<Arc<ControlState>>) -
         revision: snapshot.revision,
         ready: gateway.readiness.is_ready(),
         uptime_seconds: state.started.elapsed().as_secs(),
-        workers: gateway.workers,
+        workers: gateway.publisher.foundations().workers,
         listeners: listeners.collect(),
         routes: snapshot
             .routes
@@ -118,6 +118,8 @@ pub(in crate::control) async fn status(State(state): State<Arc<ControlState>>) -
             .map(|route| of_route(route))
             .collect(),
         upstreams: gateway
+            .publisher
+            .foundations()
             .upstreams
             .status()
             .into_iter()

@@ -8,8 +8,8 @@ use portcullis_config::{ConfigErrors, Problem};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::access::need;
-use crate::control::answer::Refusal;
+use crate::control::access::Caller;
+use crate::control::answer::{FoundProblem, Refusal};
 use crate::control::control_listener::ControlState;
 use crate::control::role::Role;
 use crate::server::{self, StartError};
@@ -20,18 +20,7 @@ pub(in crate::control) struct Validation {
     /// Whether it could serve.
     valid: bool,
     /// All of them, in the order of the text.
-    problems: Vec<Found>,
-}
-
-/// One thing to correct.
-#[derive(Debug, Serialize, ToSchema)]
-struct Found {
-    /// In the text, from 1; none for the whole of it.
-    line: Option<usize>,
-    /// Where in the config, such as `routes[0].upstream`; empty for the whole of it.
-    path: String,
-    /// What is wrong and how to put it right.
-    message: String,
+    problems: Vec<FoundProblem>,
 }
 
 /// Checks a config as `portcullis check` does, its policies and the files that it names included. Needs the
@@ -47,14 +36,14 @@ struct Found {
     ))]
 pub(in crate::control) async fn validate(
     State(state): State<Arc<ControlState>>,
-    Extension(role): Extension<Role>,
+    Extension(caller): Extension<Caller>,
     text: String,
 ) -> Result<Json<Validation>, Refusal> {
-    need(role, Role::Operator)?;
+    caller.needs(Role::Operator)?;
     let problems = problems(&state, &text).await;
     Ok(Json(Validation {
         valid: problems.is_empty(),
-        problems: problems.into_iter().map(found).collect(),
+        problems: problems.into_iter().map(FoundProblem::from).collect(),
     }))
 }
 
@@ -74,13 +63,5 @@ async fn problems(state: &ControlState, text: &str) -> Vec<Problem> {
             path: String::new(),
             message: other.to_string(),
         }],
-    }
-}
-
-fn found(problem: Problem) -> Found {
-    Found {
-        line: problem.line,
-        path: problem.path,
-        message: problem.message,
     }
 }

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const DAY: u64 = 86_400;
 
 /// Appends `2026-11-24T16:22:55.000123Z`; times before 1970 are written as its first moment.
-pub(super) fn write(out: &mut Vec<u8>, time: SystemTime) {
+pub fn write(out: &mut Vec<u8>, time: SystemTime) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, micros) = (since.as_secs(), since.subsec_micros());
     let (year, month, day) = date(seconds / DAY);
