@@ -191,6 +191,7 @@ routes:
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
             permits: Arc::default(),
+            recent_faults: Arc::default(),
         }),
     ))
 }

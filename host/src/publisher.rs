@@ -41,6 +41,7 @@ impl Publisher {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics: foundations.metrics.clone(),
             permits: Arc::default(),
+            recent_faults: Arc::default(),
         });
         Self {
             shared,

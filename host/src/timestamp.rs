@@ -18,6 +18,13 @@ pub fn write(out: &mut Vec<u8>, time: SystemTime) {
     );
 }
 
+/// The same as a text of its own.
+pub fn text(time: SystemTime) -> String {
+    let mut text = Vec::new();
+    write(&mut text, time);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// The date that many days after 1970-01-01, counted in years that begin in March, so that the leap day
 /// is their last, and in eras of 400 of them, which all have as many days.
 fn date(days: u64) -> (u64, u64, u64) {

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::access_log::lines::Lines;
 use crate::permits::Permits;
 use crate::policy::log_queue::LogQueue;
+use crate::policy::recent_faults::RecentFaults;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::{Metrics, RouteSlots};
 use crate::upstream::pools::UpstreamPools;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// What clients hold.
     pub permits: Arc<Permits>,
+    /// Of policies.
+    pub recent_faults: Arc<RecentFaults>,
 }
 
 /// A worker's own state.
@@ -60,6 +63,8 @@ pub struct Revision {
     pub metrics: Arc<Metrics>,
     /// What clients hold, in the whole process.
     pub permits: Arc<Permits>,
+    /// The last faults of policies, in the whole process.
+    pub recent_faults: Arc<RecentFaults>,
     /// Lines for the access log, if there is one.
     pub access_log: Option<Rc<Lines>>,
     /// What policies are to be asked `on-log`; the worker's, whatever the revision.
@@ -178,6 +183,7 @@ fn revision(
         unrouted: RouteSlots::new("(none)"),
         metrics: shared.metrics.clone(),
         permits: shared.permits.clone(),
+        recent_faults: shared.recent_faults.clone(),
         access_log: None,
         log_queue: last.map(|last| last.log_queue.clone()).unwrap_or_default(),
         worker,

@@ -31,10 +31,8 @@ pub(super) async fn status(arguments: &ControlArguments) -> Result<(), String> {
         );
     }
     for route in list(&status["routes"]) {
-        let policies = list(&route["policies"])
-            .iter()
-            .map(|used| text(&used["policy"]));
-        let policies: Vec<&str> = policies.collect();
+        let policies: Vec<String> = list(&route["policies"]).iter().map(used).collect();
+        let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
         let upstreams: Vec<&str> = list(&route["upstreams"]).iter().map(text).collect();
         println!(
             "route    {:16} to {:16} policies {}",
@@ -47,6 +45,23 @@ pub(super) async fn status(arguments: &ControlArguments) -> Result<(), String> {
         print_upstream(upstream);
     }
     Ok(())
+}
+
+/// A policy of a route, and what is wrong with it.
+fn used(policy: &Value) -> String {
+    let mut words = Vec::new();
+    let faults = policy["faults"].as_object();
+    let faults = faults.map_or(0, |kinds| kinds.values().filter_map(Value::as_u64).sum());
+    if faults > 0 {
+        words.push(format!("{faults} fault(s)"));
+    }
+    if let Some(state @ ("open" | "half-open")) = policy["fault_circuit"].as_str() {
+        words.push(format!("circuit {state}"));
+    }
+    match &words[..] {
+        [] => text(&policy["policy"]).to_owned(),
+        words => format!("{} ({})", text(&policy["policy"]), words.join(", ")),
+    }
 }
 
 fn print_upstream(upstream: &Value) {

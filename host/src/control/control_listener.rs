@@ -17,7 +17,9 @@ use tokio::sync::Semaphore;
 
 use super::access;
 use super::answer::Refusal;
-use super::api::{journal, openapi, policies, status, store, store_changes, upload, validate};
+use super::api::{
+    faults, journal, openapi, policies, status, store, store_changes, upload, validate,
+};
 use super::status_listener::Readiness;
 use super::tokens::Tokens;
 use crate::publisher::Publisher;
@@ -96,6 +98,7 @@ fn router(state: Arc<ControlState>) -> Router {
     Router::new()
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/policies", get(policies::policies))
+        .route("/api/v1/faults", get(faults::faults))
         .route("/api/v1/store", get(store::policies))
         .route("/api/v1/store/{policy}", get(store::policy))
         .route("/api/v1/store/{policy}/versions", upload::route())

@@ -1,12 +1,13 @@
 //! A route's policies, asked in order: requests first to last, attempts until one has an opinion,
 //! responses last to first.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_config::OnFailure;
 
 use super::PolicyUse;
 use super::fault_circuit::{Change, HookEnd, Pass};
+use super::recent_faults::RecentFault;
 use super::verdict::{
     Attempt, AttemptVerdict, RequestVerdict, ResponseVerdict, Summary, VerdictName,
 };
@@ -276,6 +277,17 @@ fn failed(
         backtrace = fault.backtrace(),
         "policy failed: {fault}"
     );
+    revision.recent_faults.keep(RecentFault {
+        time: SystemTime::now(),
+        policy: member.name.to_string(),
+        route: route.to_string(),
+        phase: phase.name(),
+        kind: fault.kind(),
+        message: fault.to_string(),
+        backtrace: fault.backtrace().map(str::to_owned),
+        request: exchange.id.clone(),
+        on_failure,
+    });
     match member.on_failure {
         OnFailure::Open => None,
         OnFailure::Closed => Some(GatewayError::PolicyFailed {

@@ -25,6 +25,17 @@ pub enum CircuitState {
     Open = 2,
 }
 
+impl CircuitState {
+    /// As it is told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// How a hook ended, as the circuit sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookEnd {

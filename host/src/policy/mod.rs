@@ -8,6 +8,7 @@ pub mod info;
 pub mod lent_body;
 pub mod loader;
 pub mod log_queue;
+pub mod recent_faults;
 pub mod verdict;
 
 use std::sync::Arc;

@@ -144,11 +144,9 @@ impl Entry {
         action: Action,
         reason: &str,
     ) -> Self {
-        let mut written = Vec::new();
-        timestamp::write(&mut written, time);
         let mut entry = Self {
             number: number + 1,
-            time: String::from_utf8_lossy(&written).into_owned(),
+            time: timestamp::text(time),
             by,
             policy: policy.to_owned(),
             action,

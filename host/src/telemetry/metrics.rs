@@ -5,6 +5,7 @@
 //! where they have one; the gateway's own begin with `portcullis.`.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -21,6 +22,7 @@ use super::mirror::MirrorMetrics;
 use super::outcall::OutcallMetrics;
 use super::policy_use::{self, PolicyUseMetrics};
 use super::upstream::{self, EndpointReading, UpstreamMetrics};
+use super::use_readings::{self, UseReading};
 use crate::policy::fault_circuits::CircuitReading;
 use crate::wasm::Phase;
 
@@ -146,6 +148,11 @@ impl Metrics {
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
             .map_err(|error| MetricsError(error.to_string()))
+    }
+
+    /// What was counted of policies' uses, by policy and route.
+    pub fn use_readings(&self) -> BTreeMap<(String, String), UseReading> {
+        use_readings::read(&self.registry)
     }
 
     /// An attempt was made because of `reason`: a status or a failure's name.

@@ -9,3 +9,4 @@ pub mod outcall;
 pub mod policy;
 pub mod policy_use;
 pub mod upstream;
+pub mod use_readings;

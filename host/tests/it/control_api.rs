@@ -121,7 +121,10 @@ async fn status_and_policies_tell_what_serves_and_follow_a_reload() {
     assert_eq!(guarded["upstreams"], serde_json::json!(["u"]));
     assert_eq!(
         guarded["policies"],
-        serde_json::json!([{ "policy": "noop", "on_failure": "closed", "hooks": ["on-request"] }])
+        serde_json::json!([{
+            "policy": "noop", "on_failure": "closed", "hooks": ["on-request"],
+            "calls": { "on-request": { "count": 0, "seconds": 0.0 } }, "faults": {}, "fault_circuit": null,
+        }])
     );
     let away = routes.iter().find(|route| route["name"] == "away").unwrap();
     assert_eq!(away["upstreams"], serde_json::json!([]));
@@ -151,6 +154,55 @@ async fn status_and_policies_tell_what_serves_and_follow_a_reload() {
     let status = controlled.get("/api/v1/status", "viewer").await.json();
     assert_eq!(status["revision"], 2);
     assert!(status["routes"].to_string().contains("watched"));
+}
+
+#[tokio::test]
+async fn faults_of_policies_are_counted_and_told_with_their_backtraces() {
+    let text = format!(
+        "
+control: {{ address: '127.0.0.1:0' }}
+policies:
+  bad: {{ component: 'file:{}', fault_circuit: {{ faults: 2 }} }}
+routes:
+  - name: hurt
+    respond: {{ status: 204 }}
+    policies:
+      - {{ use: bad, on_failure: open, config: {{ hook: on_request, mode: trap }} }}
+",
+        component("fixtures/hostile").display()
+    );
+    let controlled = Controlled::start(&text).await;
+    let mut client = controlled.gateway.client().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let answer = client.send(Method::GET, "/", &[], "").await;
+        assert_eq!(answer.status, 204);
+        ids.push(answer.header("x-request-id").to_owned());
+    }
+    let status = controlled.get("/api/v1/status", "viewer").await.json();
+    let used = &status["routes"][0]["policies"][0];
+    assert_eq!(used["calls"]["on-request"]["count"], 2);
+    assert!(used["calls"]["on-request"]["seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!(used["faults"], serde_json::json!({ "trap": 2 }));
+    assert_eq!(used["fault_circuit"], "open");
+    let told = controlled.ask(&["status"]).output;
+    assert!(told.contains("bad (2 fault(s), circuit open)"), "{told}");
+
+    let faults = controlled.get("/api/v1/faults", "viewer").await.json();
+    let faults = faults["faults"].as_array().unwrap();
+    assert_eq!(faults.len(), 2);
+    let newest = &faults[0];
+    assert_eq!(newest["request"], ids[1]);
+    assert_eq!(
+        (&newest["policy"], &newest["route"], &newest["kind"]),
+        (
+            &Value::from("bad"),
+            &Value::from("hurt"),
+            &Value::from("trap")
+        )
+    );
+    let backtrace = newest["backtrace"].as_str().unwrap();
+    assert!(backtrace.contains("@0x"), "{backtrace}");
 }
 
 #[tokio::test]
@@ -214,6 +266,7 @@ async fn the_document_describes_every_call() {
         paths,
         [
             "/api/v1/config/validate",
+            "/api/v1/faults",
             "/api/v1/journal",
             "/api/v1/openapi.json",
             "/api/v1/policies",

@@ -1,5 +1,6 @@
 //! The calls of the control API, version 1. Answers are JSON; fields are only ever added.
 
+pub(super) mod faults;
 pub(super) mod journal;
 pub(super) mod openapi;
 pub(super) mod policies;

@@ -10,6 +10,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
     paths(
         super::status::status,
         super::policies::policies,
+        super::faults::faults,
         super::store::policies,
         super::store::policy,
         super::store::version,

@@ -1,5 +1,6 @@
 //! `GET /api/v1/status`: what the gateway is doing now.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,6 +13,7 @@ use crate::control::answer::Refusal;
 use crate::control::control_listener::ControlState;
 use crate::policy::PolicyUse;
 use crate::route::Route;
+use crate::telemetry::use_readings::UseReading;
 use crate::upstream::status as upstream;
 
 /// A gateway at one moment.
@@ -60,6 +62,20 @@ pub(super) struct Use {
     on_failure: &'static str,
     /// The hooks that are called.
     hooks: Vec<&'static str>,
+    /// Of the policy on this route since the gateway started, by hook.
+    calls: BTreeMap<String, HookCalls>,
+    /// Of the policy on this route since the gateway started, by kind.
+    faults: BTreeMap<String, u64>,
+    /// Its fault circuit, if it has one: `closed`, `half-open` or `open`.
+    fault_circuit: Option<&'static str>,
+}
+
+/// Calls of one hook.
+#[derive(Debug, Serialize, ToSchema)]
+struct HookCalls {
+    count: u64,
+    /// What they took, all together.
+    seconds: f64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -105,6 +121,7 @@ pub(in crate::control) async fn status(State(state): State<Arc<ControlState>>) -
         name: name.clone(),
         address: address.to_string(),
     });
+    let readings = gateway.publisher.shared().metrics.use_readings();
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         revision: snapshot.revision,
@@ -115,7 +132,7 @@ pub(in crate::control) async fn status(State(state): State<Arc<ControlState>>) -
         routes: snapshot
             .routes
             .iter()
-            .map(|route| of_route(route))
+            .map(|route| of_route(route, &readings))
             .collect(),
         upstreams: gateway
             .publisher
@@ -128,16 +145,29 @@ pub(in crate::control) async fn status(State(state): State<Arc<ControlState>>) -
     })
 }
 
-fn of_route(route: &Route) -> RouteStatus {
+type Readings = BTreeMap<(String, String), UseReading>;
+
+fn of_route(route: &Route, readings: &Readings) -> RouteStatus {
     let targets = route.destination.targets();
     RouteStatus {
         name: route.name.to_string(),
         upstreams: targets.map(|target| target.name.to_string()).collect(),
-        policies: route.chain.iter().map(of_use).collect(),
+        policies: route
+            .chain
+            .iter()
+            .map(|member| of_use(member, &route.name, readings))
+            .collect(),
     }
 }
 
-fn of_use(member: &PolicyUse) -> Use {
+fn of_use(member: &PolicyUse, route: &str, readings: &Readings) -> Use {
+    let counted = readings.get(&(member.name.to_string(), route.to_owned()));
+    let counted = counted.cloned().unwrap_or_default();
+    let calls = counted.calls.into_iter().map(|(phase, calls)| {
+        let (count, seconds) = (calls.count, calls.seconds);
+        (phase, HookCalls { count, seconds })
+    });
+    let circuit = member.fault_circuit.as_ref();
     let hooks = crate::wasm::Phase::ALL.into_iter();
     let called = hooks.filter(|phase| member.policy.exports(*phase));
     Use {
@@ -147,6 +177,9 @@ fn of_use(member: &PolicyUse) -> Use {
             OnFailure::Closed => "closed",
         },
         hooks: called.map(|phase| phase.name()).collect(),
+        calls: calls.collect(),
+        faults: counted.faults,
+        fault_circuit: circuit.map(|circuit| circuit.state().name()),
     }
 }
 
