@@ -43,6 +43,7 @@ mod policies_upstream;
 mod policy_config;
 mod policy_limits;
 mod policy_store;
+mod policy_store_load;
 mod policy_store_watch;
 mod rate_limit;
 mod rate_limit_redis;

@@ -18,15 +18,8 @@ fn hostile(upstream: &MockService, mode: &str, terms: &str) -> String {
     )
 }
 
-/// A figure of `/proc/PID/status`, such as `VmHWM`, in MiB.
 fn memory_mib(gateway: &Portcullis, figure: &str) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.id())).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(figure))
-        .unwrap();
-    let kib = line.trim_start_matches(':').trim().trim_end_matches(" kB");
-    kib.parse::<usize>().unwrap() >> 10
+    gateway.figure(figure) >> 10
 }
 
 #[tokio::test]

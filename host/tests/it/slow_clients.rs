@@ -15,19 +15,6 @@ fn config(url: &str) -> String {
     format!("upstreams: {{ u: {{ endpoints: [{url}] }} }}\nroutes: [{{ name: r, upstream: u }}]\n")
 }
 
-fn open_files(gateway: &Portcullis) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", gateway.id()))
-        .unwrap()
-        .count()
-}
-
-/// Of the process' resident memory, in bytes.
-fn resident(gateway: &Portcullis) -> usize {
-    let statm = fs::read_to_string(format!("/proc/{}/statm", gateway.id())).unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
-
 /// Time on a processor so far.
 fn processor_time(gateway: &Portcullis) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", gateway.id())).unwrap();
@@ -68,7 +55,7 @@ async fn two_thousand_slow_heads_do_not_slow_a_request() {
     let gateway = Portcullis::start(&config(&upstream.url())).await;
     let mut client = gateway.client().await;
     client.send(Method::GET, "/x", &[], "").await;
-    let before = open_files(&gateway);
+    let before = gateway.open_files();
     let mut slow = Vec::new();
     for _ in 0..SLOW {
         let mut connection = RawConnection::connect(gateway.address).await;
@@ -90,7 +77,7 @@ async fn two_thousand_slow_heads_do_not_slow_a_request() {
     drop(slow);
     wait_for_connections(&gateway, 1).await;
     eventually("the file descriptors are free again", async || {
-        open_files(&gateway) <= before
+        gateway.open_files() <= before
     })
     .await;
 }
@@ -107,7 +94,7 @@ async fn idle_connections_after_large_heads_cost_little_memory() {
     for number in 0..IDLE + 50 {
         // The first ones make the gateway's own caches.
         if number == 50 {
-            before = resident(&gateway);
+            before = 1024 * gateway.figure("VmRSS");
         }
         let mut connection = RawConnection::connect(gateway.address).await;
         connection.send(&request).await;
@@ -116,7 +103,7 @@ async fn idle_connections_after_large_heads_cost_little_memory() {
         idle.push(connection);
     }
     wait_for_connections(&gateway, IDLE + 50).await;
-    let grown = resident(&gateway).saturating_sub(before);
+    let grown = (1024 * gateway.figure("VmRSS")).saturating_sub(before);
     eprintln!("{IDLE} idle connections: {} KiB each", grown / IDLE / 1024);
     assert!(grown < IDLE * 48 * 1024, "{grown} bytes");
 }

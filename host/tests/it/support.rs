@@ -3,6 +3,7 @@
 pub(crate) mod controlled;
 pub(crate) mod frames;
 pub(crate) mod http2;
+pub(crate) mod load;
 pub(crate) mod name_server;
 pub(crate) mod peers;
 pub(crate) mod process;
@@ -279,6 +280,15 @@ impl TestClient {
     /// Connects to `address`.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect(address).await.unwrap(), address).await
+    }
+
+    /// The same, where nobody may listen any more.
+    pub(crate) async fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        tokio::spawn(connection);
+        let authority = address.to_string();
+        Some(Self { sender, authority })
     }
 
     /// Speaks over that connection to `address`.

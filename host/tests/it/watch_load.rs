@@ -1,65 +1,12 @@
 //! Reloads under load: no request fails, nothing stays behind.
 
 use std::fs;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use http::Method;
 use mock_service::MockService;
-use tokio::task::JoinHandle;
 
+use crate::support::load::Load;
 use crate::support::process::Portcullis;
-use crate::support::{TestClient, complete, eventually, metric, within};
-
-/// Clients that keep their connections and retry nothing.
-struct Load {
-    stop: Arc<AtomicBool>,
-    served: Arc<AtomicUsize>,
-    clients: Vec<JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(address: SocketAddr, clients: usize) -> Self {
-        let (stop, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let clients = (0..clients).map(|_| {
-            let (stop, served) = (stop.clone(), served.clone());
-            tokio::spawn(async move {
-                let mut client = TestClient::connect(address).await;
-                while !stop.load(Ordering::Relaxed) {
-                    let answer = client.send(Method::GET, "/x", &[], "").await;
-                    assert_eq!(answer.status, 200, "{}", answer.text());
-                    served.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        });
-        let clients = clients.collect();
-        Self {
-            stop,
-            served,
-            clients,
-        }
-    }
-
-    async fn goes_on(&self) {
-        let before = self.served.load(Ordering::Relaxed);
-        eventually("requests go on", async || {
-            assert!(
-                !self.clients.iter().any(JoinHandle::is_finished),
-                "a client has failed"
-            );
-            self.served.load(Ordering::Relaxed) > before + 4
-        })
-        .await;
-    }
-
-    async fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            within(client).await.unwrap();
-        }
-    }
-}
+use crate::support::{complete, eventually, metric};
 
 /// Two upstreams by turns, and as many more routes and upstreams as the number's last digit says.
 fn config(services: [&MockService; 2], number: usize) -> String {
@@ -77,18 +24,14 @@ fn config(services: [&MockService; 2], number: usize) -> String {
     )
 }
 
-fn open_files(process: u32) -> usize {
-    fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
-}
-
 #[tokio::test]
 async fn a_hundred_reloads_under_load_fail_no_request_and_leave_nothing_behind() {
     let (one, other) = (MockService::start().await, MockService::start().await);
     let services = [&one, &other];
     let gateway = Portcullis::start(&config(services, 0)).await;
     // Each client may leave a connection to each of the services idle; a reload must leave nothing.
-    let files = open_files(gateway.id()) + 6 * services.len();
-    let load = Load::start(gateway.address, 6);
+    let files = gateway.open_files() + 6 * services.len();
+    let load = Load::start(gateway.address, "/x", 6);
     load.goes_on().await;
     let aside = gateway.directory().join("next.yaml");
     for number in 1..=100 {
@@ -105,7 +48,7 @@ async fn a_hundred_reloads_under_load_fail_no_request_and_leave_nothing_behind()
         .wait_for_metric("portcullis_config_revisions", &[], 1.0)
         .await;
     eventually("no file is left open", async || {
-        open_files(gateway.id()) <= files
+        gateway.open_files() <= files
     })
     .await;
     let page = gateway.metrics().await;
@@ -124,7 +67,7 @@ async fn a_storm_of_signals_and_writes_makes_few_reloads() {
     let (one, other) = (MockService::start().await, MockService::start().await);
     let services = [&one, &other];
     let gateway = Portcullis::start(&config(services, 0)).await;
-    let load = Load::start(gateway.address, 2);
+    let load = Load::start(gateway.address, "/x", 2);
     let aside = gateway.directory().join("next.yaml");
     for number in 1..=300 {
         fs::write(&aside, complete(&config(services, number))).unwrap();

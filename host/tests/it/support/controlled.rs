@@ -93,17 +93,9 @@ impl Controlled {
         role: &str,
         fields: &[(&str, &[u8])],
     ) -> Answer {
-        let mut form = Vec::new();
-        for (name, value) in fields {
-            let head = format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n");
-            form.extend_from_slice(head.as_bytes());
-            form.extend_from_slice(value);
-            form.extend_from_slice(b"\r\n");
-        }
-        form.extend_from_slice(b"--x--\r\n");
         let path = format!("/api/v1/store/{policy}/versions");
-        let kind = "multipart/form-data; boundary=x";
-        self.call_as(role, Method::POST, &path, (kind, form)).await
+        let form = (FORM, form(fields));
+        self.call_as(role, Method::POST, &path, form).await
     }
 
     /// Runs the command line, which asks this gateway.
@@ -117,4 +109,36 @@ impl Controlled {
         ];
         run(&[words, &more].concat())
     }
+}
+
+const FORM: &str = "multipart/form-data; boundary=portcullis-test";
+
+fn form(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut form = Vec::new();
+    for (name, value) in fields {
+        let head =
+            format!("--portcullis-test\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n");
+        form.extend_from_slice(head.as_bytes());
+        form.extend_from_slice(value);
+        form.extend_from_slice(b"\r\n");
+    }
+    form.extend_from_slice(b"--portcullis-test--\r\n");
+    form
+}
+
+/// Pushes a component as the policy `guard`; `None` if the gateway is gone before it has answered.
+pub(crate) async fn try_upload(
+    address: SocketAddr,
+    token: &str,
+    component: &[u8],
+) -> Option<Value> {
+    let mut client = TestClient::try_connect(address).await?;
+    let token = format!("Bearer {token}");
+    let headers = [("authorization", token.as_str()), ("content-type", FORM)];
+    let path = "/api/v1/store/guard/versions";
+    let form = form(&[("component", component)]);
+    let answer = client.try_send(Method::POST, path, &headers, form).await;
+    let answer = answer.ok()?;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    Some(answer.json())
 }

@@ -131,6 +131,20 @@ impl Portcullis {
         self.child.id()
     }
 
+    /// How many files, sockets included, it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.id()));
+        files.unwrap().count()
+    }
+
+    /// A figure of `/proc/PID/status`, such as `VmRSS` (in KiB) or `Threads`.
+    pub(crate) fn figure(&self, name: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let figure = line.unwrap().trim_start_matches(':').trim();
+        figure.trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Sends a signal such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.child.id(), name);
