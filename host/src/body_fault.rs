@@ -1,6 +1,7 @@
 //! Why a client's body could not be read to its end.
 
 use crate::error::GatewayError;
+use crate::policy::body_stage::BrokenOff;
 
 /// The client's body could not be read to its end: not the upstream's fault.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,9 @@ pub enum ClientBodyError {
     /// The exchange has ended without it.
     #[error("the rest of the client's body is not wanted any more")]
     Unwanted,
+    /// A policy through which it passes has failed.
+    #[error(transparent)]
+    Policy(#[from] BrokenOff),
 }
 
 /// Which bound a body has broken.
@@ -61,7 +65,9 @@ impl From<&ClientBodyError> for GatewayError {
         match error {
             ClientBodyError::TooLarge => BodyFault::TooLarge.into(),
             ClientBodyError::Idle => BodyFault::Idle.into(),
-            ClientBodyError::Broken(_) | ClientBodyError::Unwanted => GatewayError::RequestBody,
+            ClientBodyError::Broken(_) | ClientBodyError::Unwanted | ClientBodyError::Policy(_) => {
+                GatewayError::RequestBody
+            }
         }
     }
 }

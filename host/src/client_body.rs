@@ -22,6 +22,7 @@ use crate::error::GatewayError;
 use crate::held_body::{self, HeldBody, ReadError};
 use crate::lazy_timer::LazyTimer;
 use crate::listener::pulse::Pulse;
+use crate::policy::body_stage::BodyStage;
 use crate::trailers;
 
 /// Passed on as it comes.
@@ -34,6 +35,8 @@ pub enum ClientBody {
     Held(Box<HeldBody<OpenBody>>),
     /// A policy's, in the place of the client's.
     Replaced(Bytes),
+    /// What a policy makes of any of these as it passes.
+    Streamed(Box<BodyStage<ClientBody>>),
 }
 
 /// A body that is not known to be empty.
@@ -108,7 +111,7 @@ impl ClientBody {
     }
 
     /// Has a copy kept of what goes on from here.
-    pub fn copy_to(&self, copy: BodyCopy) {
+    pub fn copy_to(&mut self, copy: BodyCopy) {
         match self {
             Self::Empty => copy.finish(),
             Self::Open(body) => body.copy_to(copy),
@@ -122,6 +125,7 @@ impl ClientBody {
                     copy.finish();
                 }
             }
+            Self::Streamed(body) => body.copy_to(copy),
         }
     }
 
@@ -141,6 +145,8 @@ impl ClientBody {
             Self::Held(body) => body.poll_whole(limit, cx),
             Self::Replaced(bytes) => Poll::Ready(held_body::whole(bytes, limit)),
             Self::Empty | Self::Open(_) => Poll::Ready(Ok(Vec::new())),
+            // It is on its way already.
+            Self::Streamed(_) => Poll::Ready(Err(ReadError::Aborted)),
         }
     }
 
@@ -340,6 +346,7 @@ impl Body for ClientBody {
             ClientBody::Replaced(bytes) => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
+            ClientBody::Streamed(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -349,6 +356,7 @@ impl Body for ClientBody {
             ClientBody::Open(body) => body.is_end_stream(),
             ClientBody::Held(body) => body.is_end_stream(),
             ClientBody::Replaced(bytes) => bytes.is_empty(),
+            ClientBody::Streamed(body) => body.is_end_stream(),
         }
     }
 
@@ -358,6 +366,7 @@ impl Body for ClientBody {
             ClientBody::Open(body) => body.size_hint(),
             ClientBody::Held(body) => body.size_hint(),
             ClientBody::Replaced(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            ClientBody::Streamed(body) => body.size_hint(),
         }
     }
 }

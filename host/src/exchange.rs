@@ -13,6 +13,7 @@ use http::{HeaderMap, Method, StatusCode, uri::PathAndQuery};
 
 use crate::access_log::entry::Entry;
 use crate::client::ClientTls;
+use crate::exchange_memory::ExchangeMemory;
 use crate::head::Origin;
 use crate::kept_exchange::KeptExchange;
 use crate::policy::edit::StagedEdits;
@@ -113,8 +114,7 @@ pub struct Exchange {
     kept: Option<KeptExchange>,
     /// The name of the upstream, where a policy has chosen it.
     set_upstream: Option<Arc<str>>,
-    states: Vec<Option<Vec<u8>>>,
-    shared: Vec<(String, String)>,
+    memory: ExchangeMemory,
 }
 
 impl Exchange {
@@ -146,8 +146,7 @@ impl Exchange {
             attempts: 0,
             kept: None,
             set_upstream: None,
-            states: vec![None; policies],
-            shared: Vec::new(),
+            memory: ExchangeMemory::new(policies),
         }
     }
 
@@ -178,16 +177,13 @@ impl Exchange {
     }
 
     /// What the policy at `place` of the chain has kept between its hooks.
-    pub fn state(&self, place: usize) -> Option<&[u8]> {
-        self.states.get(place)?.as_deref()
+    pub fn state(&self, place: usize) -> Option<Vec<u8>> {
+        self.memory.state(place)
     }
 
     /// A value that a policy has shared with the later ones.
-    pub fn shared(&self, key: &str) -> Option<&str> {
-        self.shared
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+    pub fn shared(&self, key: &str) -> Option<String> {
+        self.memory.shared(key)
     }
 
     /// A documented fact about the exchange (wit/README.md lists them), by name.
@@ -209,15 +205,7 @@ impl Exchange {
             self.set_upstream = Some(target.name);
         }
         let (state, shared) = edits.apply(&mut self.request, self.response.as_mut());
-        if let (Some(slot), Some(value)) = (self.states.get_mut(place), state) {
-            *slot = Some(value);
-        }
-        for (key, value) in shared {
-            match self.shared.iter_mut().find(|(name, _)| *name == key) {
-                Some((_, old)) => *old = value,
-                None => self.shared.push((key, value)),
-            }
-        }
+        self.memory.keep(place, state, shared);
     }
 
     /// Forgets what a failed hook has staged.
@@ -262,8 +250,36 @@ impl Exchange {
             attempts: self.attempts,
             kept: None,
             set_upstream: self.set_upstream.take(),
-            states: mem::take(&mut self.states),
-            shared: mem::take(&mut self.shared),
+            memory: mem::take(&mut self.memory),
+        }
+    }
+
+    /// A copy for a hook that runs while the exchange goes on: as it is now, and with the same memory.
+    pub fn copy(&mut self) -> Self {
+        let request = &self.request;
+        Self {
+            id: self.id.clone(),
+            client: self.client,
+            scheme: self.scheme,
+            tls: self.tls.clone(),
+            route: self.route.clone(),
+            upstream: self.upstream,
+            started: self.started,
+            deadline: self.deadline,
+            request: RequestHead {
+                method: request.method.clone(),
+                target: request.target.clone(),
+                headers: request.headers.clone(),
+                accepts_trailers: request.accepts_trailers,
+                upgrade: None,
+            },
+            response: self.response.clone(),
+            edits: StagedEdits::default(),
+            entry: self.entry.clone(),
+            attempts: self.attempts,
+            kept: None,
+            set_upstream: self.set_upstream.clone(),
+            memory: self.memory.in_common(),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::client_body::ClientBody;
 use crate::error::GatewayError;
 use crate::exchange::{Exchange, ResponseHead};
 use crate::head::{self, REQUEST_ID};
+use crate::policy::body_chain;
 use crate::policy::chain::{self, Replacement, RequestOutcome};
 use crate::record::Record;
 use crate::request_limits;
@@ -20,6 +21,7 @@ use crate::response_body::{Content, ResponseBody};
 use crate::route;
 use crate::tunnel;
 use crate::upstream::{dispatch, mirror};
+use crate::wasm::Phase;
 use crate::worker::{Revision, Worker};
 
 /// Serves one request: route, policies, upstream, policies.
@@ -67,15 +69,16 @@ pub async fn handle(
         RequestOutcome::Respond(place, response) => answer_locally(exchange, place, response),
         RequestOutcome::Failed(place, error) => fail(exchange, &error, place),
     };
-    let (exchange, body) = respond_through_chain(&revision, exchange, body, passed).await;
-    deliver(client, exchange, body, record)
+    let (exchange, body, passed) = respond_through_chain(&revision, exchange, body, passed).await;
+    let (exchange, body) = stream_through_chain(client, &revision, exchange, body, passed).await;
+    deliver(exchange, body, record)
 }
 
 /// Has the request answered by the route's destination.
 async fn answer(
     revision: &Rc<Revision>,
-    exchange: Box<Exchange>,
-    body: ClientBody,
+    mut exchange: Box<Exchange>,
+    mut body: ClientBody,
     record: &Record,
 ) -> (Box<Exchange>, Content, usize) {
     let passed = exchange.route.chain.len();
@@ -85,12 +88,22 @@ async fn answer(
             Err(error) => fail(exchange, &error, passed),
         };
     };
-    mirror::start(revision, &exchange, &body);
+    if body_chain::is_asked(&exchange.route, Phase::OnRequestBody) {
+        let passing = body_chain::on_request(revision, &mut exchange, body, &record.passage);
+        body = match Box::pin(passing).await {
+            Ok(passing) => passing,
+            Err(error) => return fail(exchange, &error, passed),
+        };
+    }
+    mirror::start(revision, &exchange, &mut body);
     let (exchange, answer) = dispatch::dispatch(revision, exchange, upstream, body).await;
     record.body.answered();
     match answer {
         Ok(body) => (exchange, Content::Upstream(body), passed),
-        Err(error) => fail(exchange, &record.body_error().unwrap_or(error), passed),
+        Err(error) => {
+            let to_blame = record.body_error().or_else(|| record.passage_error());
+            fail(exchange, &to_blame.unwrap_or(error), passed)
+        }
     }
 }
 
@@ -100,16 +113,41 @@ async fn respond_through_chain(
     mut exchange: Box<Exchange>,
     mut body: Content,
     mut passed: usize,
-) -> (Box<Exchange>, Content) {
+) -> (Box<Exchange>, Content, usize) {
     loop {
         let (back, replacement) = chain::on_response(revision, exchange, &mut body, passed).await;
         (exchange, body, passed) = match replacement {
-            None => return (back, body),
+            None => return (back, body, passed),
             Some((_, Replacement::Policy(place, response))) => {
                 answer_locally(back, place, response)
             }
             Some((place, Replacement::Failed(error))) => fail(back, &error, place),
         };
+    }
+}
+
+/// Has the response's body pass through the policies that want to see it as it streams.
+async fn stream_through_chain(
+    client: &Client,
+    revision: &Rc<Revision>,
+    mut exchange: Box<Exchange>,
+    mut body: Content,
+    passed: usize,
+) -> (Box<Exchange>, Content) {
+    tunnel::prepare(client, &mut exchange, &mut body);
+    respond::in_the_clients_protocol(&mut exchange, &mut body);
+    if !body_chain::is_asked(&exchange.route, Phase::OnResponseBody) {
+        return (exchange, body);
+    }
+    let passing = body_chain::on_response(revision, &mut exchange, body, passed);
+    match Box::pin(passing).await {
+        Ok(body) => (exchange, body),
+        // All policies have been asked what they say of the response.
+        Err(error) => {
+            let (mut exchange, mut body, _) = fail(exchange, &error, 0);
+            respond::in_the_clients_protocol(&mut exchange, &mut body);
+            (exchange, body)
+        }
     }
 }
 
@@ -168,14 +206,7 @@ fn refuse(
     assemble(head, id, Content::Whole(body), record)
 }
 
-fn deliver(
-    client: &Client,
-    mut exchange: Box<Exchange>,
-    mut body: Content,
-    record: Record,
-) -> Response<ResponseBody> {
-    tunnel::prepare(client, &mut exchange, &mut body);
-    respond::in_the_clients_protocol(&mut exchange, &mut body);
+fn deliver(mut exchange: Box<Exchange>, body: Content, record: Record) -> Response<ResponseBody> {
     let mut head = exchange.response.take().unwrap_or_else(|| {
         // Every way to here has set a response; should one not, the client still gets an answer.
         respond::error(

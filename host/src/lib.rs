@@ -11,6 +11,7 @@ pub mod client_body;
 pub mod control;
 pub mod error;
 pub mod exchange;
+pub mod exchange_memory;
 pub mod gateway;
 pub mod grpc;
 pub mod head;

@@ -14,6 +14,7 @@ use crate::error::GatewayError;
 use crate::exchange::{ResponseHead, ResponseSource};
 use crate::kept_exchange::KeptExchange;
 use crate::listener::pulse::Pulse;
+use crate::policy::body_passage::BodyPassage;
 use crate::policy::verdict::Summary;
 use crate::worker::Revision;
 
@@ -34,6 +35,8 @@ pub struct Record {
     pub until: Option<Instant>,
     /// The request's body while it is on its way.
     pub body: BodyWatch,
+    /// The policies through which that passes.
+    pub passage: BodyPassage,
     /// Where its exchange is when it has ended, if policies want to be asked `on-log`.
     pub kept: Option<KeptExchange>,
     pulse: Rc<Pulse>,
@@ -66,6 +69,7 @@ impl Record {
             started: Instant::now(),
             until: None,
             body: BodyWatch::default(),
+            passage: BodyPassage::default(),
             kept: None,
             pulse: client.pulse.clone(),
             entered: false,
@@ -156,6 +160,11 @@ impl Record {
         self.body.fault().map(Into::into)
     }
 
+    /// What else has broken it off on its way: a policy through which it passes.
+    pub fn passage_error(&self) -> Option<GatewayError> {
+        self.passage.take_failure()
+    }
+
     /// Whether the connection can serve no other request: the rest of this one's body is in the way.
     pub fn must_be_last(&self) -> bool {
         self.body.fault().is_some() && !self.pulse.is_multiplexed()
@@ -177,6 +186,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         let revision = &self.revision;
         self.pulse.end();
+        self.passage.end(self.is_answered);
         if self.entered {
             revision.permits.leave();
         }

@@ -8,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::held_body::{self, HeldBody, ReadError};
 use crate::lazy_timer::LazyTimer;
+use crate::policy::body_stage::{BodyStage, BrokenOff};
 use crate::record::Record;
 use crate::upstream::body::{BodyError, UpstreamBody};
 
@@ -45,6 +46,8 @@ pub enum Content {
     Held(Box<HeldBody<UpstreamBody>>),
     /// The gateway's or a policy's own.
     Whole(Bytes),
+    /// What a policy makes of any of these as it passes.
+    Streamed(Box<BodyStage<Content>>),
 }
 
 impl Content {
@@ -65,18 +68,26 @@ impl Content {
             Content::Upstream(_) => Poll::Ready(Ok(Vec::new())),
             Content::Held(body) => body.poll_whole(limit, cx),
             Content::Whole(bytes) => Poll::Ready(held_body::whole(bytes, limit)),
+            // It is on its way already.
+            Content::Streamed(_) => Poll::Ready(Err(ReadError::Aborted)),
         }
     }
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = BodyError;
 
     fn poll_frame(
-        &mut self,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self {
+        match self.get_mut() {
             Content::Upstream(body) => Pin::new(body).poll_frame(cx),
             Content::Held(body) => Pin::new(&mut **body).poll_frame(cx),
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Content::Streamed(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -85,6 +96,16 @@ impl Content {
             Content::Upstream(body) => body.is_end_stream(),
             Content::Held(body) => body.is_end_stream(),
             Content::Whole(bytes) => bytes.is_empty(),
+            Content::Streamed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Content::Upstream(body) => body.size_hint(),
+            Content::Held(body) => body.size_hint(),
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Streamed(body) => body.size_hint(),
         }
     }
 }
@@ -105,9 +126,10 @@ impl Body for ResponseBody {
             body.record.breaks_off("duration-exceeded");
             return Poll::Ready(Some(Err(TookTooLong.into())));
         }
-        let frame = ready!(body.content.poll_frame(cx));
+        let frame = ready!(Pin::new(&mut body.content).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => body.record.sends(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Err(error)) if error.is::<BrokenOff>() => body.record.breaks_off("policy-failed"),
             Some(Err(_)) => body.record.breaks_off("upstream-body"),
             None => body.record.ends(),
         }
@@ -123,10 +145,6 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Upstream(body) => body.size_hint(),
-            Content::Held(body) => body.size_hint(),
-            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-        }
+        self.content.size_hint()
     }
 }

@@ -1,10 +1,17 @@
 //! Trailer fields, which pass both ways unless they belong in a head.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{self, HeaderName};
 use http_body::Frame;
 
 use crate::head::fields::is_hop_by_hop;
+use crate::policy::edit::{EditError, editable_name, field_value};
+
+/// Trailer fields that a policy may set.
+const MAX_FIELDS: usize = 64;
+/// Bytes of their names and values.
+const MAX_BYTES: usize = 16 << 10;
 
 /// A frame that may pass: of trailers, without the fields that are not theirs. Who merges trailers into
 /// a head (RFC 9110 §6.5.1) must not be told of another length, host, user or client that way.
@@ -26,6 +33,29 @@ pub fn end_to_end(frame: Frame<Bytes>) -> Frame<Bytes> {
         }
         Err(frame) => frame,
     }
+}
+
+/// The trailers that a policy sets: fields that may be there, and not too many.
+pub fn of_a_policy(fields: Vec<(String, Vec<u8>)>) -> Result<HeaderMap, EditError> {
+    let bytes: usize = fields
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if fields.len() > MAX_FIELDS || bytes > MAX_BYTES {
+        return Err(EditError::Invalid(format!(
+            "more than {MAX_FIELDS} trailers, or {MAX_BYTES} bytes of them"
+        )));
+    }
+    let mut trailers = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        let name = editable_name(&name)?;
+        if is_for_heads(&name) {
+            return Err(EditError::Forbidden(format!("{name} as a trailer")));
+        }
+        let value = field_value(&name, &value)?;
+        trailers.append(name, value);
+    }
+    Ok(trailers)
 }
 
 /// RFC 9110 §6.5.1: framing, routing, request modifiers, authentication, content; and what the gateway
@@ -58,7 +88,6 @@ fn is_for_heads(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
     use http::header::HeaderValue;
 
     use super::*;
@@ -86,5 +115,23 @@ mod tests {
         let mut kept: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
         kept.sort_unstable();
         assert_eq!(kept, ["grpc-status", "x-checksum"]);
+    }
+    #[test]
+    fn a_policy_sets_no_field_of_a_head_and_not_too_many() {
+        let set = |name: &str, value: &[u8], times| {
+            of_a_policy(vec![(name.to_owned(), value.to_vec()); times]).map(|fields| fields.len())
+        };
+        assert_eq!(set("x-sum", b"1", MAX_FIELDS), Ok(MAX_FIELDS));
+        for (name, value, times) in [
+            ("x-sum", &b"1"[..], MAX_FIELDS + 1),
+            ("x-sum", &[b'1'; MAX_BYTES][..], 1),
+            ("content-length", b"1", 1),
+            ("content-type", b"1", 1),
+            ("x-request-id", b"1", 1),
+            ("x sum", b"1", 1),
+            ("x-sum", b"1\r\n", 1),
+        ] {
+            assert!(set(name, value, times).is_err(), "{name}");
+        }
     }
 }

@@ -17,6 +17,7 @@ mod imports {
             package portcullis:sdk;
             world imports {
                 import portcullis:policy/http@0.1.0;
+                import portcullis:policy/body@0.1.0;
                 import portcullis:capability/log@0.1.0;
                 import portcullis:capability/clock@0.1.0;
                 import portcullis:capability/random@0.1.0;
@@ -31,7 +32,10 @@ mod imports {
         ownership: Borrowing { duplicate_if_necessary: false },
     });
 }
-pub use imports::portcullis::{capability, policy::http};
+pub use imports::portcullis::{
+    capability,
+    policy::{body, http},
+};
 
 pub mod lifecycle {
     wit_bindgen::generate!({
@@ -60,6 +64,23 @@ pub mod on_request {
     pub use exports::portcullis::policy::on_request::*;
 }
 
+pub mod on_request_body {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: r#"
+            package portcullis:sdk;
+            world on-request-body { export portcullis:policy/on-request-body@0.1.0; }
+        "#,
+        generate_all,
+        with: {
+            "portcullis:policy/http@0.1.0": crate::bindings::http,
+            "portcullis:policy/body@0.1.0": crate::bindings::body,
+        },
+        pub_export_macro: true,
+    });
+    pub use exports::portcullis::policy::on_request_body::*;
+}
+
 pub mod on_response {
     wit_bindgen::generate!({
         path: "../../wit",
@@ -72,6 +93,23 @@ pub mod on_response {
         pub_export_macro: true,
     });
     pub use exports::portcullis::policy::on_response::*;
+}
+
+pub mod on_response_body {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: r#"
+            package portcullis:sdk;
+            world on-response-body { export portcullis:policy/on-response-body@0.1.0; }
+        "#,
+        generate_all,
+        with: {
+            "portcullis:policy/http@0.1.0": crate::bindings::http,
+            "portcullis:policy/body@0.1.0": crate::bindings::body,
+        },
+        pub_export_macro: true,
+    });
+    pub use exports::portcullis::policy::on_response_body::*;
 }
 
 pub mod on_attempt {

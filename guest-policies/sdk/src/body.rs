@@ -1,4 +1,5 @@
-//! Whole bodies as JSON, and what stands between a policy and a body.
+//! Whole bodies as JSON, and what stands between a policy and a body. [`stream`](crate::stream) has those that
+//! pass.
 //!
 //! [`Exchange::read_body`] and [`Response::read_body`] wait until the whole body is in the gateway: all
 //! of it counts against the policy's `limits.time`, and it is taken up to the smaller of the limit that

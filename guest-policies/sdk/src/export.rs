@@ -3,10 +3,13 @@
 use std::cell::OnceCell;
 use std::marker::PhantomData;
 
-use crate::bindings::{lifecycle, on_attempt, on_log, on_request, on_response};
+use crate::bindings::{
+    lifecycle, on_attempt, on_log, on_request, on_request_body, on_response, on_response_body,
+};
 use crate::{
-    Attempt, AttemptVerdict, ConfigProblem, Exchange, OnAttempt, OnLog, OnRequest, OnResponse,
-    Policy, RequestVerdict, Response, ResponseVerdict, Summary, config, log,
+    Attempt, AttemptVerdict, BodyReader, BodyWriter, ConfigProblem, Exchange, OnAttempt, OnLog,
+    OnRequest, OnRequestBody, OnResponse, OnResponseBody, Policy, RequestVerdict, Response,
+    ResponseVerdict, Summary, config, log,
 };
 
 /// Makes a component of a policy, exporting the hooks that are named.
@@ -15,8 +18,8 @@ use crate::{
 /// portcullis_sdk::export!(MyPolicy: on_request, on_response);
 /// ```
 ///
-/// The hooks are `on_request`, `on_response`, `on_attempt` and `on_log`; the policy implements the
-/// trait of each. Once in a crate. A native build only checks that the traits are there, so that
+/// The hooks are `on_request`, `on_request_body`, `on_attempt`, `on_response`, `on_response_body` and
+/// `on_log`; the policy implements the trait of each. Once in a crate. A native build only checks that the traits are there, so that
 /// a policy can be tested natively.
 ///
 /// The config's JSON Schema is made at run time from `Config: JsonSchema`. That is about a third of a small
@@ -119,6 +122,27 @@ impl<P: Kept> lifecycle::Guest for Component<P> {
 impl<P: Kept + OnRequest> on_request::Guest for Component<P> {
     fn on_request(exchange: &Exchange) -> Result<RequestVerdict, String> {
         Self::with(|policy| policy.on_request(exchange))
+    }
+}
+
+impl<P: Kept + OnRequestBody> on_request_body::Guest for Component<P> {
+    fn on_request_body(
+        exchange: &Exchange,
+        input: &BodyReader,
+        output: &BodyWriter,
+    ) -> Result<(), String> {
+        Self::with(|policy| policy.on_request_body(exchange, input, output))
+    }
+}
+
+impl<P: Kept + OnResponseBody> on_response_body::Guest for Component<P> {
+    fn on_response_body(
+        exchange: &Exchange,
+        response: &Response,
+        input: &BodyReader,
+        output: &BodyWriter,
+    ) -> Result<(), String> {
+        Self::with(|policy| policy.on_response_body(exchange, response, input, output))
     }
 }
 

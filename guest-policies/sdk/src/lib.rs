@@ -64,6 +64,7 @@ pub mod random;
 pub mod redis;
 pub mod schema;
 pub mod secrets;
+pub mod stream;
 
 mod body;
 mod config;
@@ -77,6 +78,7 @@ mod policy;
 #[doc(hidden)] // for the code that `export!` writes
 pub mod bindings;
 
+pub use bindings::body::{Reader as BodyReader, Writer as BodyWriter};
 pub use bindings::http::{
     BodyError, EditError, Exchange, FieldOp, Fields, Head, LocalResponse, Response, ResponseSource,
 };
@@ -88,7 +90,9 @@ pub use bindings::on_response::Verdict as ResponseVerdict;
 pub use duration::{Duration, ParseDurationError};
 #[doc(hidden)]
 pub use export::{Component, Kept, Slot};
-pub use policy::{Manifest, OnAttempt, OnLog, OnRequest, OnResponse, Policy};
+pub use policy::{
+    Manifest, OnAttempt, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody, Policy,
+};
 
 pub use {schemars, serde, serde_json};
 

@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Attempt, AttemptVerdict, ConfigProblem, Exchange, RequestVerdict, Response, ResponseVerdict,
-    Summary,
+    Attempt, AttemptVerdict, BodyReader, BodyWriter, ConfigProblem, Exchange, RequestVerdict,
+    Response, ResponseVerdict, Summary,
 };
 
 /// What a policy says about itself.
@@ -50,6 +50,24 @@ pub trait OnRequest: Policy {
     fn on_request(&self, exchange: &Exchange) -> Result<RequestVerdict, String>;
 }
 
+/// Has a request's body pass through it, on its way to the upstream; [`stream`](crate::stream) has examples.
+pub trait OnRequestBody: Policy {
+    /// Reads the body from `input` and writes what goes on to `output`. What is not written is not sent, and
+    /// the body ends when this returns. The exchange is as `on-request` has left it, and can't be edited any
+    /// more. Not called for a request that has no body.
+    ///
+    /// # Errors
+    ///
+    /// The message goes to the log, and the body breaks off: the request fails. Where the route's
+    /// `on_failure` is `open` and nothing was read or written yet, the body passes as it is.
+    fn on_request_body(
+        &self,
+        exchange: &Exchange,
+        input: &BodyReader,
+        output: &BodyWriter,
+    ) -> Result<(), String>;
+}
+
 /// Sees the response that will be delivered, after all retries.
 pub trait OnResponse: Policy {
     /// May edit the response, replace it, or let it go on.
@@ -62,6 +80,23 @@ pub trait OnResponse: Policy {
         exchange: &Exchange,
         response: &Response,
     ) -> Result<ResponseVerdict, String>;
+}
+
+/// Has a response's body pass through it, on its way to the client.
+pub trait OnResponseBody: Policy {
+    /// The same as [`OnRequestBody::on_request_body`] for the response, as `on-response` has left it. Its head
+    /// has gone by then, so that a failure can only reset the client's stream.
+    ///
+    /// # Errors
+    ///
+    /// As for [`OnRequestBody::on_request_body`].
+    fn on_response_body(
+        &self,
+        exchange: &Exchange,
+        response: &Response,
+        input: &BodyReader,
+        output: &BodyWriter,
+    ) -> Result<(), String>;
 }
 
 /// Sees each attempt at an upstream when it has ended.

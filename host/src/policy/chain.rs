@@ -141,12 +141,12 @@ pub async fn on_log(revision: &Revision, mut exchange: Box<Exchange>, summary: &
         let (back, asked) = timed(member, Phase::OnLog, Box::pin(hook)).await;
         exchange = back;
         if let Err(fault) = asked {
-            failed(revision, &exchange, member, Phase::OnLog, fault);
+            report(revision, &exchange, member, Phase::OnLog, &fault);
         }
     }
 }
 
-fn seat<'a>(revision: &'a Revision, member: &'a PolicyUse) -> Seat<'a> {
+pub(super) fn seat<'a>(revision: &'a Revision, member: &'a PolicyUse) -> Seat<'a> {
     Seat {
         policy: &member.policy,
         pool: &revision.sandboxes[member.slot],
@@ -169,8 +169,8 @@ async fn ask<V: VerdictName, F: Future<Output = Ended<V>>>(
         Some(circuit) => match circuit.enter(phase, Instant::now) {
             Some(pass) => Some(pass),
             None => {
-                let refused = not_called(revision, &exchange, member, phase);
-                return (exchange, refused.map_or(Ok(None), Err));
+                let error = not_called(revision, &exchange, member, phase);
+                return (exchange, unless_open(member, error));
             }
         },
     };
@@ -180,13 +180,23 @@ async fn ask<V: VerdictName, F: Future<Output = Ended<V>>>(
     }
     let result = match verdict {
         Ok(verdict) => Ok(Some(verdict)),
-        Err(fault) => failed(revision, &exchange, member, phase, fault).map_or(Ok(None), Err),
+        Err(fault) => {
+            report(revision, &exchange, member, phase, &fault);
+            unless_open(member, failure(member, phase, fault))
+        }
     };
     (exchange, result)
 }
 
+fn unless_open<V>(member: &PolicyUse, error: GatewayError) -> Result<Option<V>, GatewayError> {
+    match member.on_failure {
+        OnFailure::Open => Ok(None),
+        OnFailure::Closed => Err(error),
+    }
+}
+
 /// Tells a use's circuit how a hook has ended, and the log if that has opened or closed it.
-fn tell_circuit(pass: Pass<'_>, member: &PolicyUse, route: &str, fault: Option<&Fault>) {
+pub(super) fn tell_circuit(pass: Pass<'_>, member: &PolicyUse, route: &str, fault: Option<&Fault>) {
     let end = match fault {
         None => HookEnd::Well,
         Some(Fault::Overloaded(_) | Fault::PeersBody(_)) => HookEnd::Unknown,
@@ -210,25 +220,22 @@ fn tell_circuit(pass: Pass<'_>, member: &PolicyUse, route: &str, fault: Option<&
     }
 }
 
-/// Counts a hook that is not called; an error where the policy fails closed.
-fn not_called(
+/// Counts a hook that is not called; what the client is told where the policy fails closed.
+pub(super) fn not_called(
     revision: &Revision,
     exchange: &Exchange,
     member: &PolicyUse,
     phase: Phase,
-) -> Option<GatewayError> {
+) -> GatewayError {
     let policy = &member.name;
     let metrics = &revision.metrics.policy_uses;
     metrics.circuit_refused(policy, &exchange.route.name, phase);
     if let Some(entry) = &exchange.entry {
         entry.asked(policy, phase, "circuit-open", Duration::ZERO);
     }
-    match member.on_failure {
-        OnFailure::Open => None,
-        OnFailure::Closed => Some(GatewayError::PolicyCircuitOpen {
-            policy: policy.clone(),
-            phase,
-        }),
+    GatewayError::PolicyCircuitOpen {
+        policy: policy.clone(),
+        phase,
     }
 }
 
@@ -238,25 +245,34 @@ async fn timed<V: VerdictName>(
     hook: impl Future<Output = Ended<V>>,
 ) -> Ended<V> {
     let start = Instant::now();
-    let ended = hook.await;
-    let time = start.elapsed();
+    let (exchange, verdict) = hook.await;
+    note(member, phase, &exchange, &verdict, start.elapsed());
+    (exchange, verdict)
+}
+
+/// Notes how a hook has ended, and how long it took.
+pub(super) fn note<V: VerdictName>(
+    member: &PolicyUse,
+    phase: Phase,
+    exchange: &Exchange,
+    verdict: &Result<V, Fault>,
+    time: Duration,
+) {
     member.timers.record(phase, time);
-    let (exchange, verdict) = &ended;
     if let Some(entry) = &exchange.entry {
         let verdict = verdict.as_ref().map_or_else(Fault::kind, V::name);
         entry.asked(&member.name, phase, verdict, time);
     }
-    ended
 }
 
-/// Counts and logs a fault; an error where the policy fails closed, nothing where it fails open.
-fn failed(
+/// Counts and logs a fault.
+pub(super) fn report(
     revision: &Revision,
     exchange: &Exchange,
     member: &PolicyUse,
     phase: Phase,
-    fault: Fault,
-) -> Option<GatewayError> {
+    fault: &Fault,
+) {
     let route = &exchange.route.name;
     let metrics = &revision.metrics.policy_uses;
     metrics.fault(&member.name, route, phase, fault.kind());
@@ -288,12 +304,13 @@ fn failed(
         request: exchange.id.clone(),
         on_failure,
     });
-    match member.on_failure {
-        OnFailure::Open => None,
-        OnFailure::Closed => Some(GatewayError::PolicyFailed {
-            policy: member.name.clone(),
-            phase,
-            fault,
-        }),
+}
+
+/// What the client is told of a fault where the policy fails closed.
+pub(super) fn failure(member: &PolicyUse, phase: Phase, fault: Fault) -> GatewayError {
+    GatewayError::PolicyFailed {
+        policy: member.name.clone(),
+        phase,
+        fault,
     }
 }

@@ -1,5 +1,8 @@
 //! Policies on a route: the chain, what its members may change, what they answer.
 
+pub mod body_chain;
+pub mod body_passage;
+pub mod body_stage;
 pub mod chain;
 pub mod edit;
 pub mod fault_circuit;

@@ -66,7 +66,7 @@ impl Mirror {
 
 /// Sends a copy of the exchange's request on its way, if the route wants one. `body` is copied as it is
 /// read. Does nothing else to the exchange, whatever becomes of the copy.
-pub fn start(revision: &Rc<Revision>, exchange: &Exchange, body: &ClientBody) {
+pub fn start(revision: &Rc<Revision>, exchange: &Exchange, body: &mut ClientBody) {
     let Some(mirror) = &exchange.route.mirror else {
         return;
     };

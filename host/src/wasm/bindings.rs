@@ -15,6 +15,8 @@ wasmtime::component::bindgen!({
     imports: {
         "portcullis:policy/http.[method]exchange.read-body": async | trappable,
         "portcullis:policy/http.[method]response.read-body": async | trappable,
+        "portcullis:policy/body.[method]reader.read": async | trappable,
+        "portcullis:policy/body.[method]writer.write": async | trappable,
         "portcullis:capability/redis.get": async | trappable,
         "portcullis:capability/redis.set": async | trappable,
         "portcullis:capability/redis.delete": async | trappable,
@@ -27,5 +29,7 @@ wasmtime::component::bindgen!({
     with: {
         "portcullis:policy/http.exchange": crate::wasm::state::ExchangeHandle,
         "portcullis:policy/http.response": crate::wasm::state::ResponseHandle,
+        "portcullis:policy/body.reader": crate::wasm::body_host::ReaderHandle,
+        "portcullis:policy/body.writer": crate::wasm::body_host::WriterHandle,
     },
 });

@@ -45,7 +45,7 @@ pub struct Seat<'a> {
 /// The exchange comes back whatever happened.
 pub type Ended<V> = (Box<Exchange>, Result<V, Fault>);
 
-type HookResult<V> = wasmtime::Result<Result<V, String>>;
+pub(super) type HookResult<V> = wasmtime::Result<Result<V, String>>;
 
 /// Asks `on-request`.
 pub async fn on_request(
@@ -192,36 +192,52 @@ async fn run<V>(
     let ended = tokio::time::timeout(time, hook).await;
     let peers = body.is_awaited();
     body.rest();
-    let state = sandbox.store.data_mut();
-    let refused_memory = state.limiter.refused;
-    let mut exchange = state
-        .take_back()
-        .expect("only take_back takes the lent exchange, and it is called once");
-    match classify(ended, time, refused_memory) {
+    let (mut exchange, answer) = settle(seat, sandbox, ended.map_err(drop), time);
+    let answer = match answer {
         Ok(answer) => {
             commit(&mut exchange, &mut body, seat.place);
-            seat.pool.give_back(seat.policy, sandbox);
-            (exchange, Ok(answer))
+            Ok(answer)
         }
         Err(fault) => {
             exchange.discard_edits();
-            // An error that the guest answered in good order leaves its store usable, but a guest
-            // that is in doubt is not used again.
-            drop(sandbox);
-            let fault = match peers {
+            Err(match peers {
                 true => Fault::PeersBody(Box::new(fault)),
                 false => fault,
-            };
-            (exchange, Err(fault))
+            })
         }
+    };
+    (exchange, answer)
+}
+
+/// Takes the exchange back from a hook that has ended, or not within `time`, and gives the sandbox back if
+/// it ended well.
+pub(super) fn settle<V>(
+    seat: &Seat<'_>,
+    mut sandbox: Sandbox,
+    ended: Result<HookResult<V>, ()>,
+    time: Duration,
+) -> Ended<V> {
+    let state = sandbox.store.data_mut();
+    let refused_memory = state.limiter.refused;
+    let exchange = state
+        .take_back()
+        .expect("only take_back takes the lent exchange, and it is called once");
+    let answer = classify(ended, time, refused_memory);
+    // An error that the guest answered in good order leaves its store usable, but a guest that is in
+    // doubt is not used again.
+    if answer.is_ok() {
+        seat.pool.give_back(seat.policy, sandbox);
     }
+    (exchange, answer)
 }
 
 fn time_for(policy: &Policy, exchange: &Exchange, phase: Phase) -> Duration {
     match phase {
         // The answer to a passed deadline passes these hooks as well; they have their own limit.
-        Phase::OnResponse | Phase::OnLog => policy.time,
-        Phase::OnRequest | Phase::OnAttempt => policy.time.min(exchange.remaining(Instant::now())),
+        Phase::OnResponse | Phase::OnResponseBody | Phase::OnLog => policy.time,
+        Phase::OnRequest | Phase::OnRequestBody | Phase::OnAttempt => {
+            policy.time.min(exchange.remaining(Instant::now()))
+        }
     }
 }
 
@@ -237,7 +253,7 @@ fn commit(exchange: &mut Exchange, body: &mut LentBody<'_>, place: usize) {
 }
 
 fn classify<V>(
-    ended: Result<HookResult<V>, tokio::time::error::Elapsed>,
+    ended: Result<HookResult<V>, ()>,
     time: Duration,
     refused_memory: bool,
 ) -> Result<V, Fault> {
@@ -245,12 +261,12 @@ fn classify<V>(
         Ok(Ok(Ok(answer))) => Ok(answer),
         Ok(Ok(Err(message))) => Err(Fault::Error(log::one_line(&message, MAX_ERROR_BYTES))),
         Ok(Err(error)) => Err(Fault::from_error(&error, refused_memory)),
-        Err(_) => Err(Fault::Deadline(time)),
+        Err(()) => Err(Fault::Deadline(time)),
     }
 }
 
 /// The hook's function in this instance, looked up once.
-fn loaded<G>(
+pub(super) fn loaded<G>(
     slot: &mut Option<G>,
     load: impl FnOnce() -> wasmtime::Result<G>,
 ) -> wasmtime::Result<&G> {
@@ -260,7 +276,7 @@ fn loaded<G>(
     slot.as_ref().ok_or_else(not_exported)
 }
 
-fn not_exported() -> wasmtime::Error {
+pub(super) fn not_exported() -> wasmtime::Error {
     HostDefect("the hook is not exported").into()
 }
 

@@ -147,11 +147,8 @@ impl HostExchange for HostState {
         self.called()?;
         let place = self.place;
         let exchange = self.exchange()?;
-        Ok(exchange
-            .edits
-            .staged_state()
-            .or_else(|| exchange.state(place))
-            .map(<[u8]>::to_vec))
+        let staged = exchange.edits.staged_state().map(<[u8]>::to_vec);
+        Ok(staged.or_else(|| exchange.state(place)))
     }
 
     fn set_state(&mut self, _: Resource<ExchangeHandle>, value: Vec<u8>) -> wasmtime::Result<()> {
@@ -169,7 +166,7 @@ impl HostExchange for HostState {
         key: String,
     ) -> wasmtime::Result<Option<String>> {
         self.called()?;
-        Ok(self.exchange()?.shared(&key).map(str::to_owned))
+        Ok(self.exchange()?.shared(&key))
     }
 
     fn set_shared(&mut self, _: Resource<ExchangeHandle>, key: String, value: String) -> Edited {
@@ -329,7 +326,7 @@ fn values(headers: &HeaderMap, name: &str) -> Vec<Vec<u8>> {
     }
 }
 
-fn all_fields(headers: &HeaderMap) -> Fields {
+pub(super) fn all_fields(headers: &HeaderMap) -> Fields {
     headers
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))

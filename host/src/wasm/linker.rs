@@ -13,6 +13,7 @@ use super::state::HostState;
 /// Interfaces that every policy may import.
 pub const FREE_INTERFACES: &[&str] = &[
     "portcullis:policy/http",
+    "portcullis:policy/body",
     "portcullis:capability/log",
     "portcullis:capability/clock",
     "portcullis:capability/random",
@@ -38,6 +39,7 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     policy::http::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
+    policy::body::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     capability::log::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     capability::clock::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     capability::random::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;

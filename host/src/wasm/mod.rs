@@ -5,7 +5,9 @@
 
 mod backtrace;
 pub mod bindings;
+pub mod body_call;
 pub mod body_desk;
+pub mod body_host;
 pub mod call;
 pub mod component;
 pub mod engine;
@@ -16,26 +18,34 @@ pub mod outcall_desk;
 pub mod policy;
 pub mod sandbox;
 pub mod state;
+pub mod step_clock;
+pub mod stream_desk;
 
 /// A point in a request's life at which policies are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Before the request goes to an upstream.
     OnRequest,
+    /// While the request's body passes to the upstream.
+    OnRequestBody,
     /// After each attempt.
     OnAttempt,
     /// Before the response goes to the client.
     OnResponse,
+    /// While the response's body passes to the client.
+    OnResponseBody,
     /// After the response's last byte, or its early end.
     OnLog,
 }
 
 impl Phase {
     /// All phases, in the order of a request's life.
-    pub const ALL: [Phase; 4] = [
+    pub const ALL: [Phase; 6] = [
         Phase::OnRequest,
+        Phase::OnRequestBody,
         Phase::OnAttempt,
         Phase::OnResponse,
+        Phase::OnResponseBody,
         Phase::OnLog,
     ];
 
@@ -43,8 +53,10 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Phase::OnRequest => "on-request",
+            Phase::OnRequestBody => "on-request-body",
             Phase::OnAttempt => "on-attempt",
             Phase::OnResponse => "on-response",
+            Phase::OnResponseBody => "on-response-body",
             Phase::OnLog => "on-log",
         }
     }

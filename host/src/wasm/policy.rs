@@ -10,7 +10,7 @@ use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 
 use super::Phase;
 use super::bindings::exports::portcullis::policy::{
-    lifecycle, on_attempt, on_log, on_request, on_response,
+    lifecycle, on_attempt, on_log, on_request, on_request_body, on_response, on_response_body,
 };
 use super::component::PolicyComponent;
 use super::engine::Engines;
@@ -45,8 +45,10 @@ pub struct Policy {
 /// Where the hooks are among the component's exports; `None` where one is not exported.
 pub(super) struct HookIndices {
     pub(super) on_request: Option<on_request::GuestIndices>,
+    pub(super) on_request_body: Option<on_request_body::GuestIndices>,
     pub(super) on_attempt: Option<on_attempt::GuestIndices>,
     pub(super) on_response: Option<on_response::GuestIndices>,
+    pub(super) on_response_body: Option<on_response_body::GuestIndices>,
     pub(super) on_log: Option<on_log::GuestIndices>,
 }
 
@@ -88,6 +90,12 @@ pub enum PrepareError {
         /// `limits.memory`.
         limit: usize,
     },
+    /// The operator grants it no bodies, and it wants to see them.
+    #[error(
+        "exports {}, and limits.body is 0, which grants it no body; raise it",
+        .0.name()
+    )]
+    NoBody(Phase),
     /// The host could not compile or link it.
     #[error("{}", one_line(.0))]
     Compile(#[from] wasmtime::Error),
@@ -104,6 +112,7 @@ impl Policy {
         running: Running,
     ) -> Result<Self, PrepareError> {
         check_schema(component.manifest.config_schema.as_ref(), config)?;
+        check_bodies(&component.hooks, running.body_bytes)?;
         let config = config.to_string();
         let snapshot = configure(engines, component, &config).await?;
         let compiled = Component::new(
@@ -139,8 +148,10 @@ impl Policy {
     pub fn exports(&self, phase: Phase) -> bool {
         match phase {
             Phase::OnRequest => self.hooks.on_request.is_some(),
+            Phase::OnRequestBody => self.hooks.on_request_body.is_some(),
             Phase::OnAttempt => self.hooks.on_attempt.is_some(),
             Phase::OnResponse => self.hooks.on_response.is_some(),
+            Phase::OnResponseBody => self.hooks.on_response_body.is_some(),
             Phase::OnLog => self.hooks.on_log.is_some(),
         }
     }
@@ -153,11 +164,17 @@ impl HookIndices {
             on_request: exports(Phase::OnRequest)
                 .then(|| on_request::GuestIndices::new(pre))
                 .transpose()?,
+            on_request_body: exports(Phase::OnRequestBody)
+                .then(|| on_request_body::GuestIndices::new(pre))
+                .transpose()?,
             on_attempt: exports(Phase::OnAttempt)
                 .then(|| on_attempt::GuestIndices::new(pre))
                 .transpose()?,
             on_response: exports(Phase::OnResponse)
                 .then(|| on_response::GuestIndices::new(pre))
+                .transpose()?,
+            on_response_body: exports(Phase::OnResponseBody)
+                .then(|| on_response_body::GuestIndices::new(pre))
                 .transpose()?,
             on_log: exports(Phase::OnLog)
                 .then(|| on_log::GuestIndices::new(pre))
@@ -180,6 +197,14 @@ fn check_schema(
         Ok(())
     } else {
         Err(PrepareError::Config(problems))
+    }
+}
+
+fn check_bodies(hooks: &[Phase], body_bytes: usize) -> Result<(), PrepareError> {
+    let streams = |phase: &&Phase| matches!(phase, Phase::OnRequestBody | Phase::OnResponseBody);
+    match hooks.iter().find(streams) {
+        Some(phase) if body_bytes == 0 => Err(PrepareError::NoBody(*phase)),
+        _ => Ok(()),
     }
 }
 

@@ -8,7 +8,9 @@ use portcullis_config::Isolation;
 use wasmtime::component::Instance;
 use wasmtime::{AsContextMut, Engine, Store, UpdateDeadline};
 
-use super::bindings::exports::portcullis::policy::{on_attempt, on_log, on_request, on_response};
+use super::bindings::exports::portcullis::policy::{
+    on_attempt, on_log, on_request, on_request_body, on_response, on_response_body,
+};
 use super::policy::Policy;
 use super::state::{HostState, bound_store};
 use crate::capability::Capabilities;
@@ -39,8 +41,10 @@ pub struct Sandbox {
 #[derive(Default)]
 pub(super) struct Guests {
     pub(super) on_request: Option<on_request::Guest>,
+    pub(super) on_request_body: Option<on_request_body::Guest>,
     pub(super) on_attempt: Option<on_attempt::Guest>,
     pub(super) on_response: Option<on_response::Guest>,
+    pub(super) on_response_body: Option<on_response_body::Guest>,
     pub(super) on_log: Option<on_log::Guest>,
 }
 

@@ -10,6 +10,7 @@ use super::Phase;
 use super::body_desk::BodyDesk;
 use super::fault::{HostDefect, LimitPassed};
 use super::outcall_desk::OutcallDesk;
+use super::stream_desk::StreamDesk;
 use crate::capability::Capabilities;
 use crate::exchange::Exchange;
 
@@ -52,6 +53,8 @@ pub struct HostState {
     pub outcall_desk: Option<Arc<OutcallDesk>>,
     /// Those that the hook has asked for.
     pub outcalls: u32,
+    /// The body that streams through the running hook, if it is one for bodies.
+    pub stream: Option<Arc<StreamDesk>>,
     host_calls: u32,
     max_host_calls: u32,
     exchange: Option<Box<Exchange>>,
@@ -82,6 +85,7 @@ impl HostState {
             desk: None,
             outcall_desk: None,
             outcalls: 0,
+            stream: None,
             host_calls: 0,
             max_host_calls,
             exchange: None,
@@ -109,9 +113,15 @@ impl HostState {
         Ok(())
     }
 
+    /// Some of the body that streams has moved on: the hook may call as often again.
+    pub fn body_moved(&mut self) {
+        self.host_calls = 0;
+    }
+
     /// Takes the exchange back.
     pub fn take_back(&mut self) -> Option<Box<Exchange>> {
         self.phase = None;
+        self.stream = None;
         self.exchange.take()
     }
 
@@ -213,7 +223,7 @@ pub fn bound_store(mut store: StoreContextMut<'_, HostState>) {
 const MAX_HOSTCALL_BYTES: usize = 4 << 20;
 /// What else a call may hand over that brings a body.
 const BESIDE_A_BODY_BYTES: usize = 64 << 10;
-/// Handles that a guest may own: today's contract lends two.
+/// Handles that a guest may own: today's contract lends four.
 const MAX_HANDLES: usize = 64;
 /// Random bytes that WASI gives in one call.
 const MAX_RANDOM_BYTES: u64 = 64 << 10;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::policy_config::{closed, policy_on};
 use crate::support::process::Portcullis;
 use crate::support::{eventually, within};
 
@@ -41,10 +42,22 @@ impl BulkUpstream {
 
     /// One route to it, without limits on bodies and with time enough for a loaded machine.
     fn config(&self) -> String {
+        self.config_with("")
+    }
+
+    /// The same, where bodies pass through two policies that copy them.
+    fn copying(&self) -> String {
+        let copy = policy_on("copy", "fixtures/stream-probe", "limits: { time: 30s }");
+        let used = closed("copy", "{}");
+        let route = format!(", policies: [{used}, {used}]");
+        format!("{}\npolicies:\n  {copy}", self.config_with(&route))
+    }
+
+    fn config_with(&self, route: &str) -> String {
         format!(
             "limits: {{ body: 2GiB }}\n\
              upstreams: {{ u: {{ endpoints: [\"http://{}\"], timeouts: {{ attempt: 10m }} }} }}\n\
-             routes: [{{ name: r, upstream: u, deadline: 10m }}]",
+             routes: [{{ name: r, upstream: u, deadline: 10m{route} }}]",
             self.address
         )
     }
@@ -60,14 +73,17 @@ async fn serve(mut stream: TcpStream, length: u64, moved: Arc<AtomicU64>) {
         return;
     }
     moved.fetch_add(rest, Ordering::Relaxed);
-    let mut left = length - rest;
-    let mut buffer = vec![0; 256 << 10];
-    while left > 0 {
+    let is_chunked = head.contains("chunked");
+    let mut left = length.saturating_sub(rest);
+    let (mut buffer, mut last) = (vec![0; 256 << 10], Vec::new());
+    while left > 0 || is_chunked && !last.ends_with(b"\r\n0\r\n\r\n") {
         let Ok(count @ 1..) = stream.read(&mut buffer).await else {
             return;
         };
-        left -= count as u64;
+        left = left.saturating_sub(count as u64);
         moved.fetch_add(count as u64, Ordering::Relaxed);
+        last.extend_from_slice(&buffer[count.saturating_sub(7)..count]);
+        last.drain(..last.len().saturating_sub(7));
     }
     let _ = stream
         .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
@@ -116,9 +132,13 @@ async fn request(gateway: &Portcullis, method: &str, length: u64) -> TcpStream {
 }
 
 async fn read_body(client: &mut TcpStream) -> u64 {
+    read_up_to(client, GIB).await
+}
+
+async fn read_up_to(client: &mut TcpStream, length: u64) -> u64 {
     let (_, mut read) = read_head(client).await;
     let mut buffer = vec![0; 256 << 10];
-    while read < GIB {
+    while read < length {
         match client.read(&mut buffer).await.unwrap() {
             0 => break,
             count => read += count as u64,
@@ -158,30 +178,61 @@ async fn a_gibibyte_down_and_up_takes_less_than_32_mib() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_makes_the_upstream_wait() {
-    let upstream = BulkUpstream::start(GIB).await;
-    let gateway = Portcullis::start(&upstream.config()).await;
+async fn a_hundred_mebibytes_through_two_policies_take_little_memory_either_way() {
+    const LENGTH: u64 = 100 * MIB;
+    let upstream = BulkUpstream::start(LENGTH).await;
+    let gateway = Portcullis::start(&upstream.copying()).await;
+    let before = peak_memory(gateway.id());
+
     let mut client = request(&gateway, "GET", 0).await;
-    let held = rests(&upstream).await;
-    assert!(held < 64 * MIB, "{held} bytes are under way");
-    assert_eq!(read_body(&mut client).await, GIB);
+    // Framed in chunks, whose sizes are counted, too.
+    assert!(read_up_to(&mut client, LENGTH).await >= LENGTH);
+    let down = peak_memory(gateway.id()) - before;
+
+    let (mut client, sent) = (request(&gateway, "POST", LENGTH).await, AtomicU64::new(0));
+    send(&mut client, LENGTH, &sent).await;
+    assert_eq!(sent.into_inner(), LENGTH);
+    let (head, _) = read_head(&mut client).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let up = peak_memory(gateway.id()) - before;
+    assert!(
+        up < 32 * MIB,
+        "{} MiB down, {} MiB in all",
+        down >> 20,
+        up >> 20
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_makes_the_upstream_wait() {
+    for config in [BulkUpstream::config, BulkUpstream::copying] {
+        let upstream = BulkUpstream::start(128 * MIB).await;
+        let gateway = Portcullis::start(&config(&upstream)).await;
+        let mut client = request(&gateway, "GET", 0).await;
+        let held = rests(&upstream).await;
+        assert!(held < 64 * MIB, "{held} bytes are under way");
+        // Framed in chunks, whose sizes are counted, too.
+        assert!(read_up_to(&mut client, 128 * MIB).await >= 128 * MIB);
+    }
 }
 
 #[tokio::test]
 async fn an_upstream_that_does_not_read_makes_the_client_wait() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = BulkUpstream {
-        address: listener.local_addr().unwrap(),
-        moved: Arc::default(),
-    };
-    let gateway = Portcullis::start(&upstream.config()).await;
-    let mut client = request(&gateway, "POST", GIB).await;
-    let moved = upstream.moved.clone();
-    let sending = tokio::spawn(async move { send(&mut client, GIB, &moved).await });
-    let (_unread, _) = within(listener.accept()).await.unwrap();
-    let held = rests(&upstream).await;
-    assert!(held < 64 * MIB, "{held} bytes are under way");
-    sending.abort();
+    for config in [BulkUpstream::config, BulkUpstream::copying] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = BulkUpstream {
+            address: listener.local_addr().unwrap(),
+            moved: Arc::default(),
+        };
+        let gateway = Portcullis::start(&config(&upstream)).await;
+        let mut client = request(&gateway, "POST", GIB).await;
+        let moved = upstream.moved.clone();
+        let sending = tokio::spawn(async move { send(&mut client, GIB, &moved).await });
+        let (_unread, _) = within(listener.accept()).await.unwrap();
+        let held = rests(&upstream).await;
+        assert!(held < 64 * MIB, "{held} bytes are under way");
+        sending.abort();
+    }
 }
 
 /// The number of bytes moved, once it has stopped growing.

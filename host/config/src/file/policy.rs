@@ -107,13 +107,16 @@ pub(crate) struct MetricsGrantFile {}
 #[serde(default)]
 #[schemars(deny_unknown_fields, rename = "Limits")]
 pub(crate) struct LimitsFile {
-    /// Wall clock: 1ms to 60s.
+    /// Wall clock: 1ms to 60s. Of a hook through which a body streams: each step of the body, without the time
+    /// that it waits for its peers.
     pub(crate) time: Part<DurationText>,
     /// Linear memory: 1MiB to 1GiB.
     pub(crate) memory: Part<SizeText>,
-    /// Bytes of a body that a hook may read or put in its place: 0 to 64MiB. With 0 it gets no body.
+    /// Bytes of a body that a hook may read or put in its place: 0 to 64MiB; bodies that stream have no such
+    /// limit. With 0 it gets no body.
     pub(crate) body: Part<SizeText>,
-    /// Functions of the host that one hook may call; beyond it the hook is ended.
+    /// Functions of the host that one hook may call, or between two steps of a body that streams; beyond it the
+    /// hook is ended.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub(crate) host_calls: Part<u32>,
     /// Lines that a use may log in a second, all workers together; further ones are dropped.

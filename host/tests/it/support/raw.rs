@@ -53,6 +53,13 @@ impl RawConnection {
         String::from_utf8(bytes).unwrap()
     }
 
+    /// Reads some bytes, whatever they are; how many, 0 at the end.
+    pub(crate) async fn some(&mut self) -> usize {
+        let read = within(self.0.fill_buf()).await.map_or(0, <[u8]>::len);
+        self.0.consume(read);
+        read
+    }
+
     /// The next chunk of a chunked body; empty for the last one.
     pub(crate) async fn chunk(&mut self) -> String {
         let mut size = String::new();
