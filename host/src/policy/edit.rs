@@ -44,6 +44,16 @@ pub enum FieldEdit {
     Remove(HeaderName),
 }
 
+impl FieldEdit {
+    /// Bytes of its name and value.
+    fn size(&self) -> usize {
+        match self {
+            Self::Set(name, value) | Self::Append(name, value) => name.as_str().len() + value.len(),
+            Self::Remove(name) => name.as_str().len(),
+        }
+    }
+}
+
 /// Everything that a hook wants changed.
 #[derive(Debug, Default)]
 pub struct StagedEdits {
@@ -82,25 +92,22 @@ impl StagedEdits {
             && self.shared.is_empty()
     }
 
-    /// Stages a change of a field.
-    pub fn field(&mut self, side: Side, edit: FieldEdit) -> Result<(), EditError> {
-        let size = match &edit {
-            FieldEdit::Set(name, value) | FieldEdit::Append(name, value) => {
-                name.as_str().len() + value.len()
-            }
-            FieldEdit::Remove(name) => name.as_str().len(),
+    /// Stages changes of fields: all of them, or none if one too many is among them.
+    pub fn fields(&mut self, side: Side, edits: Vec<FieldEdit>) -> Result<(), EditError> {
+        let staged = match side {
+            Side::Request => &self.request_fields,
+            Side::Response => &self.response_fields,
         };
-        self.charge(size)?;
-        let fields = match side {
-            Side::Request => &mut self.request_fields,
-            Side::Response => &mut self.response_fields,
-        };
-        if fields.len() == MAX_EDITS {
+        if staged.len() + edits.len() > MAX_EDITS {
             return Err(EditError::Invalid(format!(
                 "more than {MAX_EDITS} edits in one hook"
             )));
         }
-        fields.push(edit);
+        self.charge(edits.iter().map(FieldEdit::size).sum())?;
+        match side {
+            Side::Request => self.request_fields.extend(edits),
+            Side::Response => self.response_fields.extend(edits),
+        }
         Ok(())
     }
 
@@ -218,12 +225,13 @@ impl StagedEdits {
     }
 
     fn charge(&mut self, bytes: usize) -> Result<(), EditError> {
-        self.bytes += bytes;
-        if self.bytes > MAX_EDIT_BYTES {
+        let total = self.bytes + bytes;
+        if total > MAX_EDIT_BYTES {
             return Err(EditError::Invalid(format!(
                 "more than {MAX_EDIT_BYTES} bytes of edits in one hook"
             )));
         }
+        self.bytes = total;
         Ok(())
     }
 }

@@ -283,30 +283,30 @@ impl From<EditError> for GuestEditError {
     }
 }
 
-/// Stages a batch, all or nothing up to the first that is refused: nothing is applied before the
-/// hook ends, and a policy that ignores the error keeps what came before.
+/// Stages all of `ops`, or none: a call that is refused has changed nothing.
 fn stage_fields(
     exchange: &mut exchange::Exchange,
     side: Side,
     ops: Vec<FieldOp>,
 ) -> Result<(), GuestEditError> {
-    for op in ops {
-        let edit = match op {
-            FieldOp::Set((name, value)) => {
-                let name = editable_name(&name)?;
-                let value = field_value(&name, &value)?;
-                FieldEdit::Set(name, value)
-            }
-            FieldOp::Append((name, value)) => {
-                let name = editable_name(&name)?;
-                let value = field_value(&name, &value)?;
-                FieldEdit::Append(name, value)
-            }
-            FieldOp::Remove(name) => FieldEdit::Remove(editable_name(&name)?),
-        };
-        exchange.edits.field(side, edit)?;
-    }
-    Ok(())
+    let edits = ops.into_iter().map(field_edit).collect::<Result<_, _>>()?;
+    Ok(exchange.edits.fields(side, edits)?)
+}
+
+fn field_edit(op: FieldOp) -> Result<FieldEdit, EditError> {
+    Ok(match op {
+        FieldOp::Set((name, value)) => {
+            let name = editable_name(&name)?;
+            let value = field_value(&name, &value)?;
+            FieldEdit::Set(name, value)
+        }
+        FieldOp::Append((name, value)) => {
+            let name = editable_name(&name)?;
+            let value = field_value(&name, &value)?;
+            FieldEdit::Append(name, value)
+        }
+        FieldOp::Remove(name) => FieldEdit::Remove(editable_name(&name)?),
+    })
 }
 
 fn first_value(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -14,6 +14,7 @@ mod cli;
 mod client_timeouts;
 mod connections;
 mod control_api;
+mod corpus;
 mod drain;
 mod edge_cases;
 mod edge_policies;
