@@ -178,6 +178,10 @@ pub struct Limits {
     pub time: Duration,
     /// Linear memory in bytes: 1 MiB to 1 GiB, default 16 MiB.
     pub memory: u64,
+    /// Elements of all tables of an instance together: 1 to 20,000, default 20,000.
+    pub table_elements: u32,
+    /// Handles of resources that an instance may hold at one time: 8 to 10,000, default 64.
+    pub handles: u32,
     /// Bytes of a body that a hook may read or put in its place: 0 to 64 MiB, default 1 MiB. With 0 it
     /// gets no body.
     pub body: u64,
@@ -201,6 +205,8 @@ impl Default for Limits {
         Self {
             time: Duration::from_millis(50),
             memory: 16 << 20,
+            table_elements: 20_000,
+            handles: 64,
             body: 1 << 20,
             host_calls: 10_000,
             log_lines: 1_000,

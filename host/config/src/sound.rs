@@ -134,6 +134,8 @@ impl Search<'_> {
                 "stub",
                 "grants",
                 "limits.time",
+                "limits.table_elements",
+                "limits.handles",
                 "limits.body",
                 "limits.host_calls",
                 "limits.log_lines",

@@ -23,6 +23,7 @@ use crate::snapshot::Foundations;
 use crate::telemetry::policy::PolicyCounters;
 use crate::wasm::component::PolicyComponent;
 use crate::wasm::engine::Engines;
+use crate::wasm::limiter::Bounds;
 use crate::wasm::policy::{Policy, PrepareError, Running};
 
 /// A larger file is no policy; Python's with its interpreter are 18 MB.
@@ -185,9 +186,13 @@ impl PolicyLoader {
         let running = Running {
             isolation: policy.config.isolation,
             time: limits.time,
-            memory_bytes: usize::try_from(limits.memory).unwrap_or(usize::MAX),
-            host_calls: limits.host_calls,
-            body_bytes: usize::try_from(limits.body).unwrap_or(usize::MAX),
+            bounds: Bounds {
+                memory_bytes: usize::try_from(limits.memory).unwrap_or(usize::MAX),
+                table_elements: limits.table_elements as usize,
+                handles: limits.handles as usize,
+                host_calls: limits.host_calls,
+                body_bytes: usize::try_from(limits.body).unwrap_or(usize::MAX),
+            },
         };
         Policy::prepare(
             &self.engines,

@@ -31,7 +31,7 @@ impl PolicyUseMetrics {
             limit_refused: counter(
                 meter,
                 "portcullis.policy.limit.refused",
-                "What a policy was refused because of its limits, by limit: hooks (host_calls), lines (log_lines), records (metric_series), requests (outcalls), bodies (outcall_body)",
+                "What a policy was refused because of its limits, by limit: hooks (host_calls, handles), growth (table_elements), lines (log_lines), records (metric_series), requests (outcalls), bodies (outcall_body)",
             ),
             on_log_dropped: counter(
                 meter,

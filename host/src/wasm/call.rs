@@ -11,6 +11,7 @@ use super::bindings::exports::portcullis::policy::{
 use super::bindings::portcullis::policy::http::LocalResponse as GuestResponse;
 use super::body_desk;
 use super::fault::{Fault, HostDefect};
+use super::limiter::Refused;
 use super::outcall_desk;
 use super::policy::Policy;
 use super::sandbox::{Sandbox, SandboxPool};
@@ -218,14 +219,24 @@ pub(super) fn settle<V>(
     time: Duration,
 ) -> Ended<V> {
     let state = sandbox.store.data_mut();
-    let refused_memory = state.limiter.refused;
+    let refused = state.limiter.refused;
+    let excess = state.excess_of_calls();
     let exchange = state
         .take_back()
         .expect("only take_back takes the lent exchange, and it is called once");
-    let answer = classify(ended, time, refused_memory);
+    let answer = classify(ended, time, refused).and_then(|answer| match excess {
+        Some(passed) => Err(Fault::passed(passed)),
+        None => Ok(answer),
+    });
     // An error that the guest answered in good order leaves its store usable, but a guest that is in
     // doubt is not used again.
     if answer.is_ok() {
+        // It has got by without.
+        if let Some(passed) = refused.and_then(Refused::limit) {
+            let names = &seat.policy.capabilities;
+            let uses = &seat.revision.metrics.policy_uses;
+            uses.limit_refused(&names.policy, &names.route, passed.limit());
+        }
         seat.pool.give_back(seat.policy, sandbox);
     }
     (exchange, answer)
@@ -255,12 +266,12 @@ fn commit(exchange: &mut Exchange, body: &mut LentBody<'_>, place: usize) {
 fn classify<V>(
     ended: Result<HookResult<V>, ()>,
     time: Duration,
-    refused_memory: bool,
+    refused: Option<Refused>,
 ) -> Result<V, Fault> {
     match ended {
         Ok(Ok(Ok(answer))) => Ok(answer),
         Ok(Ok(Err(message))) => Err(Fault::Error(log::one_line(&message, MAX_ERROR_BYTES))),
-        Ok(Err(error)) => Err(Fault::from_error(&error, refused_memory)),
+        Ok(Err(error)) => Err(Fault::from_error(&error, refused)),
         Err(()) => Err(Fault::Deadline(time)),
     }
 }

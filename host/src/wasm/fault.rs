@@ -5,6 +5,7 @@ use std::time::Duration;
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap};
 
 use super::backtrace;
+use super::limiter::Refused;
 
 /// A hook that did not end well. Its edits are dropped; the policy's `on_failure` decides the rest.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +64,7 @@ pub struct HostDefect(pub &'static str);
 #[error("limits.{limit} is {most}")]
 pub struct LimitPassed {
     limit: &'static str,
-    most: u32,
+    most: u64,
 }
 
 impl LimitPassed {
@@ -71,9 +72,28 @@ impl LimitPassed {
     pub fn host_calls(most: u32) -> Self {
         Self {
             limit: "host_calls",
-            most,
+            most: most.into(),
         }
     }
+
+    /// `limits.table_elements`.
+    pub fn table_elements(most: usize) -> Self {
+        Self {
+            limit: "table_elements",
+            most: most as u64,
+        }
+    }
+
+    /// The key under `limits`.
+    pub fn limit(&self) -> &'static str {
+        self.limit
+    }
+}
+
+/// Whether a guest was stopped for want of a handle, for which wasmtime has words and no type.
+fn is_of_handles(error: &Error) -> bool {
+    let mut causes = error.chain();
+    causes.any(|cause| cause.to_string().ends_with("store handle limit exceeded"))
 }
 
 /// An error of wasmtime on one line, a backtrace included: for lists of problems.
@@ -83,15 +103,25 @@ pub fn one_line(error: &Error) -> String {
 }
 
 impl Fault {
-    /// What stopped a guest; `refused_memory` says that it had asked for more than it may have.
-    pub(super) fn from_error(error: &Error, refused_memory: bool) -> Self {
+    /// The guest has done too much, and was stopped after it.
+    pub(super) fn passed(limit: LimitPassed) -> Self {
+        let name = limit.limit;
+        Self::Limit(name, Stopped::by(&limit.into()))
+    }
+
+    /// What stopped a guest; `refused` is what it had asked for and was not given.
+    pub(super) fn from_error(error: &Error, refused: Option<Refused>) -> Self {
         if error.is::<PoolConcurrencyLimitError>() {
             Fault::Overloaded(one_line(error))
         } else if error.is::<HostDefect>() {
             Fault::Host(Stopped::by(error))
         } else if let Some(passed) = error.downcast_ref::<LimitPassed>() {
             Fault::Limit(passed.limit, Stopped::by(error))
-        } else if refused_memory || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
+        } else if is_of_handles(error) {
+            Fault::Limit("handles", Stopped::by(error))
+        } else if let Some(passed) = refused.and_then(Refused::limit) {
+            Fault::Limit(passed.limit, Stopped::by(error))
+        } else if refused.is_some() || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
             Fault::Memory(Stopped::by(error))
         } else {
             Fault::Trap(Stopped::by(error))
@@ -141,14 +171,15 @@ mod tests {
     #[test]
     fn an_error_of_the_host_is_told_from_a_trap() {
         let defect = Error::from(HostDefect("no exchange is lent")).context("a host function");
-        let fault = Fault::from_error(&defect, false);
+        let fault = Fault::from_error(&defect, None);
         assert_eq!(fault.kind(), "host");
         assert_eq!(
             fault.to_string(),
             "the gateway failed: a host function: no exchange is lent"
         );
         let broken = wasmtime::format_err!("invalid utf-8");
-        assert_eq!(Fault::from_error(&broken, false).kind(), "trap");
-        assert_eq!(Fault::from_error(&broken, true).kind(), "memory");
+        assert_eq!(Fault::from_error(&broken, None).kind(), "trap");
+        let refused = Some(Refused::Memory);
+        assert_eq!(Fault::from_error(&broken, refused).kind(), "memory");
     }
 }

@@ -13,6 +13,7 @@ pub mod component;
 pub mod engine;
 pub mod exchange_host;
 pub mod fault;
+pub mod limiter;
 pub mod linker;
 pub mod outcall_desk;
 pub mod policy;

@@ -15,6 +15,7 @@ use super::bindings::exports::portcullis::policy::{
 use super::component::PolicyComponent;
 use super::engine::Engines;
 use super::fault::{Fault, one_line};
+use super::limiter::Bounds;
 use super::linker;
 use super::sandbox::{LIFECYCLE_TIME, lifecycle_store};
 use super::state::HostState;
@@ -32,10 +33,8 @@ pub struct Policy {
     pub isolation: Isolation,
     /// Time that one hook may take, host calls included.
     pub time: Duration,
-    pub(super) memory_bytes: usize,
-    pub(super) host_calls: u32,
-    /// Of a body that a hook may have; 0 for none.
-    pub(super) body_bytes: usize,
+    /// What each of its sandboxes may take.
+    pub(super) bounds: Bounds,
     /// Imports a function that waits for a body.
     pub(super) reads_bodies: bool,
     /// Given to `configure` of each new instance; `None` where the config is in the snapshot.
@@ -65,12 +64,8 @@ pub struct Running {
     pub isolation: Isolation,
     /// Time that one hook may take.
     pub time: Duration,
-    /// Linear memory that one instance may have.
-    pub memory_bytes: usize,
-    /// Functions of the host that one hook may call.
-    pub host_calls: u32,
-    /// Bytes of a body that one hook may read or put in its place; 0 for none.
-    pub body_bytes: usize,
+    /// What one sandbox may take.
+    pub bounds: Bounds,
 }
 
 /// Why a use of a policy can't be made ready.
@@ -96,6 +91,16 @@ pub enum PrepareError {
         .0.name()
     )]
     NoBody(Phase),
+    /// The same of its tables.
+    #[error(
+        "needs a table of {needed} elements from the start, limits.table_elements is {limit}; raise it"
+    )]
+    TableElements {
+        /// Elements of the largest table of a new instance.
+        needed: u64,
+        /// `limits.table_elements`.
+        limit: usize,
+    },
     /// The host could not compile or link it.
     #[error("{}", one_line(.0))]
     Compile(#[from] wasmtime::Error),
@@ -112,14 +117,14 @@ impl Policy {
         running: Running,
     ) -> Result<Self, PrepareError> {
         check_schema(component.manifest.config_schema.as_ref(), config)?;
-        check_bodies(&component.hooks, running.body_bytes)?;
+        check_bodies(&component.hooks, running.bounds.body_bytes)?;
         let config = config.to_string();
         let snapshot = configure(engines, component, &config).await?;
         let compiled = Component::new(
             &engines.serving,
             snapshot.as_deref().unwrap_or(&component.bytes),
         )?;
-        check_memory(&compiled, running.memory_bytes)?;
+        check_size(&compiled, &running.bounds)?;
         // The pages of the image are copied on write; made here, so that no request waits for it.
         compiled.initialize_copy_on_write_image()?;
         let pre = linker::build(&engines.serving)?.instantiate_pre(&compiled)?;
@@ -136,9 +141,7 @@ impl Policy {
             capabilities,
             isolation: running.isolation,
             time: running.time,
-            memory_bytes: running.memory_bytes,
-            host_calls: running.host_calls,
-            body_bytes: running.body_bytes,
+            bounds: running.bounds,
             reads_bodies: component.reads_bodies,
             config,
         })
@@ -208,11 +211,22 @@ fn check_bodies(hooks: &[Phase], body_bytes: usize) -> Result<(), PrepareError> 
     }
 }
 
-fn check_memory(component: &Component, limit: usize) -> Result<(), PrepareError> {
-    let pages = component
-        .resources_required()
-        .and_then(|required| required.max_initial_memory_size)
-        .unwrap_or(0);
+/// Whether an instance fits into its limits when it is made.
+fn check_size(component: &Component, bounds: &Bounds) -> Result<(), PrepareError> {
+    let Some(required) = component.resources_required() else {
+        return Ok(());
+    };
+    let (needed, limit) = (
+        required.max_initial_table_size.unwrap_or(0),
+        bounds.table_elements,
+    );
+    if needed > limit as u64 {
+        return Err(PrepareError::TableElements { needed, limit });
+    }
+    let (pages, limit) = (
+        required.max_initial_memory_size.unwrap_or(0),
+        bounds.memory_bytes,
+    );
     let needed = usize::try_from(pages)
         .unwrap_or(usize::MAX)
         .saturating_mul(WASM_PAGE_BYTES);

@@ -11,14 +11,21 @@ use wasmtime::{AsContextMut, Engine, Store, UpdateDeadline};
 use super::bindings::exports::portcullis::policy::{
     on_attempt, on_log, on_request, on_request_body, on_response, on_response_body,
 };
+use super::limiter::Bounds;
 use super::policy::Policy;
 use super::state::{HostState, bound_store};
 use crate::capability::Capabilities;
 
 /// What `describe` and `configure` may take; they run at load, when nobody waits.
 pub const LIFECYCLE_TIME: Duration = Duration::from_secs(5);
-/// Memory during `describe` and `configure`.
-const LIFECYCLE_MEMORY_BYTES: usize = 256 << 20;
+/// What `describe` and `configure` may have.
+const LIFECYCLE_BOUNDS: Bounds = Bounds {
+    memory_bytes: 256 << 20,
+    table_elements: 20_000,
+    handles: 10_000,
+    host_calls: u32::MAX,
+    body_bytes: 0,
+};
 
 /// How long an instance may be idle.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(30);
@@ -51,14 +58,7 @@ pub(super) struct Guests {
 impl Sandbox {
     /// A store for the policy, its instance yet to be made.
     pub fn new(policy: &Policy, worker: usize, place: usize) -> Self {
-        let mut state = HostState::new(
-            policy.capabilities.clone(),
-            worker,
-            place,
-            policy.memory_bytes,
-            policy.host_calls,
-        );
-        state.body_bytes = policy.body_bytes;
+        let mut state = HostState::new(policy.capabilities.clone(), worker, place, policy.bounds);
         state.desk = policy.reads_bodies.then(Arc::default);
         let may_send = policy.capabilities.outcall.is_some();
         state.outcall_desk = may_send.then(Arc::default);
@@ -129,10 +129,7 @@ pub(super) fn lifecycle_store(
     engine: &Engine,
     capabilities: Arc<Capabilities>,
 ) -> Store<HostState> {
-    store(
-        engine,
-        HostState::new(capabilities, 0, 0, LIFECYCLE_MEMORY_BYTES, u32::MAX),
-    )
+    store(engine, HostState::new(capabilities, 0, 0, LIFECYCLE_BOUNDS))
 }
 
 fn store(engine: &Engine, state: HostState) -> Store<HostState> {
@@ -143,11 +140,12 @@ fn store(engine: &Engine, state: HostState) -> Store<HostState> {
     // timer's matter. By tokio's yield: a plain wake-up would have the worker's `LocalSet` resume it
     // up to 61 times before it looks at its sockets and timers.
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|_| {
-        Ok(UpdateDeadline::YieldCustom(
+    store.epoch_deadline_callback(|store| match store.data().excess_of_calls() {
+        Some(passed) => Err(passed.into()),
+        None => Ok(UpdateDeadline::YieldCustom(
             1,
             Box::pin(tokio::task::yield_now()),
-        ))
+        )),
     });
     store
 }

@@ -27,6 +27,7 @@ mod health;
 mod http2;
 mod http2_floods;
 mod http2_limits;
+mod instance_limits;
 mod large_bodies;
 mod limits;
 mod matching;

@@ -9,6 +9,7 @@ pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod redis;
+pub(crate) mod text_guest;
 pub(crate) mod tls;
 pub(crate) mod web_servers;
 

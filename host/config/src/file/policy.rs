@@ -112,6 +112,12 @@ pub(crate) struct LimitsFile {
     pub(crate) time: Part<DurationText>,
     /// Linear memory: 1MiB to 1GiB.
     pub(crate) memory: Part<SizeText>,
+    /// Elements of all tables of an instance together.
+    #[schemars(range(min = 1, max = 20_000))]
+    pub(crate) table_elements: Part<u32>,
+    /// Handles of resources that an instance may hold at one time; beyond it the hook is ended.
+    #[schemars(range(min = 8, max = 10_000))]
+    pub(crate) handles: Part<u32>,
     /// Bytes of a body that a hook may read or put in its place: 0 to 64MiB; bodies that stream have no such
     /// limit. With 0 it gets no body.
     pub(crate) body: Part<SizeText>,
@@ -173,6 +179,8 @@ impl Default for LimitsFile {
         Self {
             time: duration(limits.time),
             memory: Part::Read(SizeText(limits.memory)),
+            table_elements: Part::Read(limits.table_elements),
+            handles: Part::Read(limits.handles),
             body: Part::Read(SizeText(limits.body)),
             host_calls: Part::Read(limits.host_calls),
             log_lines: Part::Read(limits.log_lines),

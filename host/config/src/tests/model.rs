@@ -190,6 +190,8 @@ fn what_is_left_out_has_its_default() {
         Limits {
             time: Duration::from_millis(50),
             memory: 16 << 20,
+            table_elements: 20_000,
+            handles: 64,
             body: 1 << 20,
             host_calls: 10_000,
             log_lines: 1_000,
@@ -332,16 +334,31 @@ fn a_fault_circuit_has_defaults_and_bounds() {
 #[test]
 fn the_limits_that_count_can_be_set() {
     let limits = "time: 20ms, memory: 8MiB";
-    let more = format!("{limits}, host_calls: 7, log_lines: 0, metric_series: 9");
+    let counts = "table_elements: 5, handles: 8, host_calls: 7, log_lines: 0, metric_series: 9";
+    let more = format!("{limits}, {counts}");
     let config = parse(&sample_with(limits, &more)).unwrap();
     let expected = Limits {
+        table_elements: 5,
+        handles: 8,
         host_calls: 7,
         log_lines: 0,
         metric_series: 9,
         ..policy().limits
     };
     assert_eq!(config.policies["rate-limit"].limits, expected);
-    let none = parse(&sample_with(limits, "host_calls: 0")).unwrap_err();
-    let problem = "policies.rate-limit.limits.host_calls: must be 1 to 1000000000, found 0";
-    assert!(none.to_string().contains(problem), "{none}");
+    for (wrong, problem) in [
+        (
+            "host_calls: 0",
+            "host_calls: must be 1 to 1000000000, found 0",
+        ),
+        (
+            "table_elements: 20001",
+            "table_elements: must be 1 to 20000, found 20001",
+        ),
+        ("handles: 7", "handles: must be 8 to 10000, found 7"),
+    ] {
+        let errors = parse(&sample_with(limits, wrong)).unwrap_err().to_string();
+        let problem = format!("policies.rate-limit.limits.{problem}");
+        assert!(errors.contains(&problem), "{errors}");
+    }
 }

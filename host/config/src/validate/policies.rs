@@ -216,6 +216,8 @@ fn limits(path: &str, file: LimitsFile, checks: &mut Checks) -> Option<Limits> {
     let outcall_body = body("outcall_body", file.outcall_body);
     let body = body("body", file.body);
     let mut count = |key: &str, part| checks.read(&join_key(path, key), part);
+    let table_elements = count("table_elements", file.table_elements);
+    let handles = count("handles", file.handles);
     let host_calls = count("host_calls", file.host_calls);
     let log_lines = count("log_lines", file.log_lines);
     let metric_series = count("metric_series", file.metric_series);
@@ -223,6 +225,8 @@ fn limits(path: &str, file: LimitsFile, checks: &mut Checks) -> Option<Limits> {
     Some(Limits {
         time: time?,
         memory: memory?,
+        table_elements: table_elements?,
+        handles: handles?,
         host_calls: host_calls?,
         log_lines: log_lines?,
         metric_series: metric_series?,
