@@ -1,5 +1,6 @@
 //! gRPC with a client and a service by grpcio.
 
+use crate::policy_config::policy;
 use crate::support::peers::{Peer, run_script};
 use crate::support::raw::RefusingAddress;
 use crate::support::tls::Authority;
@@ -17,8 +18,10 @@ fn config_with(service: &str, upstream: &str, keys: &str) -> String {
 policies:
   key: {{ component: \"file:{}\" }}
   limit: {{ component: 'builtin:rate-limit', grants: {{ kv: {{}} }} }}
+  {}
 routes: [{{ name: all, upstream: s{keys} }}]",
-        component("require-header").display()
+        component("require-header").display(),
+        policy("copy", "fixtures/stream-probe"),
     )
 }
 
@@ -71,6 +74,23 @@ async fn a_stream_that_is_not_read_holds_up_no_other_call() {
 async fn each_status_comes_with_its_message_and_metadata() {
     let (_service, gateway) = site("").await;
     run("statuses", &gateway).await;
+}
+
+#[tokio::test]
+async fn calls_stream_through_policies() {
+    let copy = "{ use: copy, on_failure: closed }";
+    let (_service, gateway) = site(&format!(", policies: [{copy}, {copy}]")).await;
+    for case in [
+        "unary",
+        "streams",
+        "ping_pong",
+        "large",
+        "slow_reader",
+        "statuses",
+        "cancel",
+    ] {
+        run(case, &gateway).await;
+    }
 }
 
 #[tokio::test]

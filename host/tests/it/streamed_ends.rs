@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use http::Request;
+use http::{Method, Request};
 use mock_service::MockService;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::policy_config::{closed, policy_on};
+use crate::policy_config::{closed, open, policy_on};
 use crate::support::process::Portcullis;
 use crate::support::raw::{RawConnection, RawUpstream};
 use crate::support::{eventually, within};
@@ -98,6 +98,63 @@ async fn a_request_whose_client_leaves_ends_its_hook() {
         connection.abort();
         freed(&gateway, work).await;
     }
+}
+
+#[tokio::test]
+async fn with_no_instance_left_a_body_is_not_begun() {
+    /// As many as the process has.
+    const CONNECTIONS: usize = 40;
+    const STREAMS: usize = 100;
+    // It has no other hook.
+    let mask = policy_on("mask", "mask-digits", "limits: { time: 30s }");
+    let config = "{ shown: 0 }";
+    let route = |name: &str, used: &str| {
+        let answer = "respond: { status: 200, body: own }";
+        format!("{{ name: {name}, match: {{ path: /{name} }}, {answer}, policies: [{used}] }}")
+    };
+    let gateway = Portcullis::start(&format!(
+        "
+policies:
+  {mask}
+routes:
+  - {}
+  - {}
+",
+        route("closed", &closed("mask", config)),
+        route("open", &open("mask", config)),
+    ))
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let stream = TcpStream::connect(gateway.address).await.unwrap();
+        // It takes no byte of any body, so that no hook comes to its end.
+        let mut builder = h2::client::Builder::new();
+        let handshake = builder.initial_window_size(0).handshake(stream);
+        let (client, connection) = within(handshake).await.unwrap();
+        let task = tokio::spawn(async move { drop(connection.await) });
+        let mut client: h2::client::SendRequest<bytes::Bytes> = client;
+        for _ in 0..STREAMS {
+            client = within(client.ready()).await.unwrap();
+            let request = Request::get("http://a/closed").body(()).unwrap();
+            held.push(client.send_request(request, true).unwrap().0);
+        }
+        drop(task);
+    }
+    let all = (CONNECTIONS * STREAMS) as f64;
+    gateway.wait_for_metric(INSTANCES, &[], all).await;
+    let mut client = gateway.client().await;
+    let answer = client.send(Method::GET, "/closed", &[], "").await;
+    assert_eq!(answer.status, 503);
+    let detail = "failed in on-response-body (overloaded)";
+    assert!(answer.text().contains(detail), "{}", answer.text());
+    let answer = client.send(Method::GET, "/open", &[], "").await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "own".into()));
+    assert_eq!(answer.header("content-length"), "3");
+    drop(held);
+    gateway.wait_for_metric(INSTANCES, &[], 0.0).await;
+    let answer = client.send(Method::GET, "/closed", &[], "").await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "own".into()));
+    assert_eq!(answer.header("transfer-encoding"), "chunked");
 }
 
 #[tokio::test]

@@ -23,12 +23,15 @@ async fn gateway_over(upstream: &str, terms: &str, uses: &[String]) -> TestGatew
 fn text(upstream: &str, terms: &str, uses: &[String]) -> String {
     let stream = policy_on("stream", "fixtures/stream-probe", terms);
     let probe = policy_on("probe", "fixtures/probe", TERMS);
+    let log = "grants: { metrics: {} }, limits: { time: 30s }";
+    let log = policy_on("log", "fixtures/log-probe", log);
     format!(
         "
 upstreams: {{ api: {{ {upstream} }} }}
 policies:
   {stream}
   {probe}
+  {log}
 routes: [{{ name: r, upstream: api, upgrades: [websocket], policies: [{}] }}]
 ",
         uses.join(", ")
@@ -418,6 +421,22 @@ async fn a_fault_breaks_the_body_off_and_never_ends_it() {
 }
 
 #[tokio::test]
+async fn the_log_says_that_a_policy_broke_the_response_off() {
+    let upstream = MockService::start().await;
+    let uses = [closed("log", "{}"), does("{ pass: 5 }, trap")];
+    let gateway = gateway(&upstream.url(), TERMS, &uses).await;
+    assert!(!over_h2(&gateway, "/bytes/100").await.3);
+    let told = [
+        ("ended", "policy-failed"),
+        ("status", "200"),
+        ("response_bytes", "5"),
+    ];
+    gateway
+        .wait_for_metric("policy_log_probe_total", &told, 1.0)
+        .await;
+}
+
+#[tokio::test]
 async fn a_fault_before_the_first_byte_breaks_off_or_passes_the_body_as_it_is() {
     let upstream = MockService::start().await;
     let failing = steps("{ call: 3 }, trap");
@@ -472,6 +491,36 @@ async fn host_calls_count_from_one_step_of_the_body_to_the_next() {
     let terms = "limits: { time: 30s, host_calls: 10 }";
     let gateway = gateway(&upstream.url(), terms, &[does("{ byte_by_byte: 1000 }")]).await;
     assert_eq!(gateway.get("/bytes/1000").await.text(), "x".repeat(1000));
+}
+
+#[tokio::test]
+async fn a_hook_may_send_requests_amid_a_body() {
+    let upstream = MockService::start().await;
+    upstream.script("/side", vec![Step::respond(200, "[side]")]);
+    let terms = "grants: { outcall: { upstreams: [api] } }, limits: { time: 30s, outcalls: 1 }";
+    let work = "{ pass: 2 }, { outcall: /side }, { pass: 2 }, { outcall: /side }";
+    let gateway = gateway(&upstream.url(), terms, &[does(work)]).await;
+    let answer = gateway.get("/bytes/5000").await;
+    assert_eq!(
+        answer.text(),
+        "xx[side]xxoutcall: denied: limits.outcalls is 1"
+    );
+}
+
+#[tokio::test]
+async fn the_time_of_a_request_of_its_own_counts() {
+    let upstream = MockService::start().await;
+    upstream.script("/side", vec![Step::Hang]);
+    let terms = "grants: { outcall: { upstreams: [api] } }, limits: { time: 500ms }";
+    let work = "{ pass: 2 }, { outcall: /side }, copy";
+    let gateway = gateway(&upstream.url(), terms, &[does(work)]).await;
+    let (_, body, _, ended) = over_h2(&gateway, "/bytes/5000").await;
+    assert_eq!((&*body, ended), ("xx", false));
+    let page = gateway.metrics().await;
+    assert_eq!(
+        faults(&page, "stream", "r", "on-response-body", "deadline"),
+        1
+    );
 }
 
 #[tokio::test]
