@@ -60,6 +60,16 @@ enum Way<B: Body> {
     Ended,
 }
 
+impl<B: Body> Way<B> {
+    /// When all bytes have passed.
+    fn last(trailers: Option<HeaderMap>) -> Self {
+        match trailers {
+            Some(fields) => Self::Trailers(fields),
+            None => Self::Ended,
+        }
+    }
+}
+
 struct Guest<B: Body> {
     hook: HookSlot,
     input: Input<B>,
@@ -153,13 +163,11 @@ where
         self.way = match (guest.input.failure, failure) {
             // A body that did not come whole does not end as if it had, whatever a guest makes of it.
             (Some(error), _) => Way::Broken(error, false),
-            (None, None) => match self.desk.take_trailers() {
-                Some(fields) => Way::Trailers(fields),
-                None => Way::Ended,
+            (None, None) => Way::last(self.desk.take_trailers()),
+            (None, Some(failure)) if failure.open && !guest.has_begun => match guest.input.ended {
+                true => Way::last(self.desk.take_received_trailers()),
+                false => Way::Around(guest.input.body),
             },
-            (None, Some(failure)) if failure.open && !guest.has_begun => {
-                Way::Around(guest.input.body)
-            }
             (None, Some(failure)) => {
                 self.passage.fail(failure.error);
                 Way::Broken(BrokenOff.into(), false)
@@ -242,17 +250,20 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let stage = self.get_mut();
         let frame = ready!(stage.poll_way(cx));
-        stage.copy = match (stage.copy.take(), &frame) {
-            (Some(copy), Some(Ok(frame))) => match frame.data_ref() {
-                Some(chunk) => copy.with(chunk),
-                None => Some(copy),
+        let copy = stage.copy.take();
+        let copy = match &frame {
+            Some(Ok(frame)) => match frame.data_ref() {
+                Some(chunk) => copy.and_then(|copy| copy.with(chunk)),
+                None => copy,
             },
-            (Some(copy), None) => {
-                copy.finish();
-                None
-            }
-            _ => None,
+            Some(Err(_)) => None,
+            None => copy,
         };
+        match copy {
+            // Who takes the body need not ask again.
+            Some(copy) if stage.is_end_stream() => copy.finish(),
+            copy => stage.copy = copy,
+        }
         Poll::Ready(frame)
     }
 

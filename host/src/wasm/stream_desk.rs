@@ -207,6 +207,11 @@ impl StreamDesk {
             .filter(|fields| !fields.is_empty())
     }
 
+    /// Those that have come.
+    pub fn take_received_trailers(&self) -> Option<HeaderMap> {
+        self.lock().received.take()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Desk> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -320,6 +320,22 @@ async fn a_fault_breaks_the_request_off_and_the_client_is_told() {
 }
 
 #[tokio::test]
+async fn a_policy_behind_one_that_fails_is_told_and_can_not_end_the_body() {
+    let upstream = RawUpstream::start().await;
+    let uses = [does("{ pass: 5 }, trap"), does("read_past_errors")];
+    let gateway = gateway(&upstream.url(), TERMS, &uses, "").await;
+    let serve = async {
+        let mut service = upstream.accept().await;
+        service.head().await;
+        service.rest().await
+    };
+    let (answer, got) = tokio::join!(gateway.post("/x", "hello world"), serve);
+    assert_eq!(answer.header("x-portcullis-error"), "policy-failed");
+    assert!(answer.text().contains("(trap)"), "{}", answer.text());
+    assert!(got.is_empty() || got == chunk("aborted"), "{got:?}");
+}
+
+#[tokio::test]
 async fn a_fault_over_http_2_resets_the_stream() {
     let upstream = H2Upstream::start().await;
     let endpoint = format!("endpoints: [\"{}\"], protocol: http2", upstream.url());
@@ -344,6 +360,28 @@ async fn a_fault_before_the_first_byte_passes_the_body_as_it_is_where_the_policy
     assert_eq!(request.body, "HELLO");
     let page = gateway.metrics().await;
     assert_eq!(faults(&page, "stream", "r", "on-request-body", "trap"), 1);
+}
+
+#[tokio::test]
+async fn trailers_of_an_empty_body_outlast_a_policy_that_fails_open() {
+    let upstream = H2Upstream::start().await;
+    let endpoint = format!("endpoints: [\"{}\"], protocol: http2", upstream.url());
+    let uses = [open(
+        "stream",
+        &steps("{ read: 5 }, { set_trailers: [[x-sum, '6']] }, trap"),
+    )];
+    let gateway = TestGateway::start(&text(&endpoint, TERMS, &uses, "")).await;
+    let mut client = RawConnection::connect(gateway.address).await;
+    let sent = head("trailer: x-sum\r\ntransfer-encoding: chunked");
+    client.send(&format!("{sent}0\r\nx-sum: 5\r\n\r\n")).await;
+    let mut exchange = upstream.accept().await.request().await;
+    let (body, trailers) = exchange.body().await;
+    assert_eq!(
+        (&*body, &trailers.unwrap()["x-sum"]),
+        ("", &"5".parse().unwrap())
+    );
+    exchange.answer("ok");
+    assert!(client.head().await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test]
@@ -419,19 +457,33 @@ async fn an_attempt_goes_on_where_the_last_one_was_left() {
 
 #[tokio::test]
 async fn the_mirror_gets_what_comes_out() {
-    let upstream = MockService::start().await;
-    let route = "mirror: { upstream: shadow }";
-    let gateway = gateway(&upstream.url(), TERMS, &[does("upper")], route).await;
-    let mut client = RawConnection::connect(gateway.address).await;
-    client.send(&with_length("hello")).await;
-    client.message().await;
+    let trailers = head("trailer: x-sum\r\ntransfer-encoding: chunked")
+        + &chunk("hello")
+        + "0\r\nx-sum: 5\r\n\r\n";
+    let failing = open("stream", &steps("trap"));
+    for (used, sent, body) in [
+        (does("upper"), with_length("hello"), "HELLO"),
+        (does("upper"), trailers, "HELLO"),
+        (failing, with_length("hello"), "hello"),
+    ] {
+        let upstream = MockService::start().await;
+        let route = "mirror: { upstream: shadow }";
+        let gateway = gateway(&upstream.url(), TERMS, &[used], route).await;
+        let mut client = RawConnection::connect(gateway.address).await;
+        client.send(&sent).await;
+        client.message().await;
+        copied(&upstream, body).await;
+    }
+}
+
+async fn copied(upstream: &MockService, body: &str) {
     let marked = |request: &&RecordedRequest| request.headers.contains_key("x-portcullis-mirror");
     eventually("the copy has its body", async || {
         let requests = upstream.requests();
         requests
             .iter()
             .find(marked)
-            .is_some_and(|copy| copy.body == "HELLO")
+            .is_some_and(|copy| copy.body == body)
     })
     .await;
 }

@@ -421,6 +421,15 @@ async fn a_fault_breaks_the_body_off_and_never_ends_it() {
 }
 
 #[tokio::test]
+async fn a_policy_behind_one_that_fails_is_told_and_can_not_end_the_body() {
+    let upstream = MockService::start().await;
+    let uses = [does("read_past_errors"), does("{ pass: 5 }, trap")];
+    let gateway = gateway(&upstream.url(), TERMS, &uses).await;
+    let (_, body, _, ended) = over_h2(&gateway, "/bytes/100").await;
+    assert_eq!((&*body, ended), ("aborted", false));
+}
+
+#[tokio::test]
 async fn the_log_says_that_a_policy_broke_the_response_off() {
     let upstream = MockService::start().await;
     let uses = [closed("log", "{}"), does("{ pass: 5 }, trap")];
