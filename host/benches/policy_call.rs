@@ -24,6 +24,7 @@ use portcullis::policy_store::active::ActiveVersions;
 use portcullis::snapshot::{Foundations, Snapshot};
 use portcullis::telemetry::metrics::Metrics;
 use portcullis::upstream::registry::UpstreamRegistry;
+use portcullis::wasm::compile::compiler::CompilerSettings;
 use portcullis::wasm::engine::Engines;
 use portcullis::worker::{Shared, Worker};
 
@@ -170,7 +171,8 @@ routes:
     let config = portcullis_config::parse(&text, Path::new("bench.yaml"))
         .unwrap_or_else(|errors| panic!("{errors}"));
     let metrics = Arc::new(Metrics::start().expect("metrics"));
-    let engines = Arc::new(Engines::start(None).expect("engines"));
+    let compiling = CompilerSettings::new(env!("CARGO_BIN_EXE_portcullis"), None);
+    let engines = Arc::new(Engines::start(compiling).expect("engines"));
     let foundations = Foundations {
         access_logs: AccessLogs::default(),
         loader: PolicyLoader::new(engines),

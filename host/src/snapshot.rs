@@ -22,6 +22,7 @@ use crate::policy::PolicyUse;
 use crate::policy::fault_circuits::FaultCircuits;
 use crate::policy::info::PolicyInfo;
 use crate::policy::loader::{ConfiguredUse, LoadedPolicy, PolicyLoader};
+use crate::policy::wanted::Wanted;
 use crate::policy_store::active::ActiveVersions;
 use crate::route::destination::Destination;
 use crate::route::field_edits::FieldEdits;
@@ -118,7 +119,7 @@ impl Snapshot {
         let access_log = access_log(config, foundations, &mut problems);
         let policies = foundations
             .loader
-            .load_all(&config.policies, active, &config.lines, &mut problems)
+            .load_all(&Wanted::by(config, active), &mut problems)
             .await;
         let upstreams = build_upstreams(config, foundations, &mut problems);
         let mut policy_uses = 0;
@@ -132,7 +133,7 @@ impl Snapshot {
                 policies: &policies,
                 foundations,
             };
-            let chain = site.build_chain(&mut policy_uses, &mut problems).await;
+            let chain = site.build_chain(&mut policy_uses, &mut problems);
             routes.extend(site.build_route(chain, &mut problems));
         }
         if !problems.is_empty() {
@@ -182,7 +183,7 @@ struct Site<'a> {
 }
 
 impl Site<'_> {
-    async fn build_chain(&self, slots: &mut usize, problems: &mut Vec<Problem>) -> Vec<PolicyUse> {
+    fn build_chain(&self, slots: &mut usize, problems: &mut Vec<Problem>) -> Vec<PolicyUse> {
         let mut chain = Vec::new();
         for (place, used) in self.route.policies.iter().enumerate() {
             // A policy that could not be loaded has its own problem on the list.
@@ -197,8 +198,7 @@ impl Site<'_> {
                 config: &used.config,
                 lines: &self.config.lines,
             };
-            let loader = &self.foundations.loader;
-            match loader.prepare(policy, &configured, capabilities).await {
+            match policy.prepare(&configured, capabilities) {
                 Ok(prepared) => {
                     let timers = self.foundations.metrics.bind_policy(
                         &used.policy,

@@ -77,6 +77,14 @@ impl RedisBinding {
         Ok(Self { deadline, workers })
     }
 
+    /// One without a server, for a policy's smoke call: every command answers `unavailable`.
+    pub fn unavailable() -> Self {
+        Self {
+            deadline: Duration::ZERO,
+            workers: Vec::new(),
+        }
+    }
+
     /// Runs one command within the binding's deadline, connecting included.
     async fn ask<V, F>(
         &self,
@@ -86,7 +94,12 @@ impl RedisBinding {
     where
         F: Future<Output = Result<V, RedisError>>,
     {
-        let slot = &self.workers[worker % self.workers.len()];
+        let place = worker.checked_rem(self.workers.len());
+        let Some(slot) = place.and_then(|place| self.workers.get(place)) else {
+            return Err(Error::Unavailable(
+                "there is no server in a smoke call".to_owned(),
+            ));
+        };
         let mut used = None;
         let ask = async {
             let (number, connection) = slot.connection().await?;

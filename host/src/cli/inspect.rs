@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use portcullis_config::ComponentSource;
 
+use super::OWN_PROGRAM;
 use crate::policy::loader::PolicyLoader;
 use crate::policy_store::active::ActiveVersions;
+use crate::wasm::compile::compiler::CompilerSettings;
 use crate::wasm::component::PolicyComponent;
 use crate::wasm::engine::Engines;
 
@@ -15,7 +17,8 @@ pub(super) async fn inspect(component: &str) -> Result<(), String> {
         Some(name) => ComponentSource::Builtin(name.to_owned()),
         None => ComponentSource::File(component.strip_prefix("file:").unwrap_or(component).into()),
     };
-    let engines = Engines::start(None).map_err(|error| format!("portcullis: {error}"))?;
+    let engines = Engines::start(CompilerSettings::new(OWN_PROGRAM, None))
+        .map_err(|error| format!("portcullis: {error}"))?;
     let policy = PolicyLoader::new(Arc::new(engines))
         .load(&source, &ActiveVersions::default())
         .await?;
@@ -24,15 +27,15 @@ pub(super) async fn inspect(component: &str) -> Result<(), String> {
 }
 
 fn print(policy: &PolicyComponent) {
-    let manifest = &policy.manifest;
+    let manifest = policy.manifest();
     println!("policy       {} {}", manifest.name, manifest.version);
     println!("             {}", manifest.description);
     println!("digest       sha256:{}", policy.digest);
     println!("size         {} bytes", policy.size_bytes);
     let hooks: Vec<&str> = policy.hooks.iter().map(|phase| phase.name()).collect();
     println!("hooks        {}", hooks.join(", "));
-    print_list("exports", &policy.exports);
-    print_list("imports", &policy.imports);
+    print_list("exports", policy.description.interfaces.exports.iter());
+    print_list("imports", policy.imports());
     let optional: Vec<&str> = manifest.optional_imports().collect();
     let needs: Vec<&str> = policy
         .capabilities()
@@ -55,7 +58,7 @@ fn print(policy: &PolicyComponent) {
             optional.join(", ")
         }
     );
-    let keeping = if policy.snapshots {
+    let keeping = if policy.description.snapshots {
         "once, then kept in a snapshot"
     } else {
         "by every new instance"
@@ -69,8 +72,8 @@ fn print(policy: &PolicyComponent) {
     }
 }
 
-fn print_list(what: &str, names: &[String]) {
-    for (index, name) in names.iter().enumerate() {
+fn print_list<'a>(what: &str, names: impl Iterator<Item = &'a String>) {
+    for (index, name) in names.enumerate() {
         println!("{:<12} {name}", if index == 0 { what } else { "" });
     }
 }

@@ -16,6 +16,8 @@ use clap::{Parser, Subcommand};
 use portcullis_config::{Config, ConfigErrors};
 
 use crate::server::{self, StartError};
+use crate::wasm::compile::child;
+use crate::wasm::compile::compiler::CompilerSettings;
 use crate::wasm::engine::Engines;
 
 const EXAMPLES: &str = "\
@@ -50,6 +52,19 @@ enum Command {
     Journal(store::Journal),
     /// Print the JSON Schema of the config
     Schema,
+    /// Compile one policy for the gateway that has started this process
+    #[command(hide = true)]
+    CompilePolicy(CompileArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct CompileArguments {
+    /// CPU time that it may take
+    #[arg(long)]
+    cpu_seconds: u64,
+    /// Memory that it may take
+    #[arg(long)]
+    memory_bytes: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,9 +99,15 @@ struct ConfigArguments {
     cache: Option<PathBuf>,
 }
 
+/// The program of this process, also where its file was replaced since: a child is of the same version.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// Runs the command line of the process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Command::CompilePolicy(bounds) = &arguments.command {
+        return child::main(bounds.cpu_seconds, bounds.memory_bytes);
+    }
     crate::telemetry::log::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -112,6 +133,7 @@ async fn execute(command: Command) -> Result<(), String> {
         Command::Policy(command) => execute_policy(command).await,
         Command::Status(arguments) => control::status(&arguments).await,
         Command::Journal(journal) => store::journal(&journal).await,
+        Command::CompilePolicy(_) => Ok(()),
         Command::Schema => {
             println!("{:#}", portcullis_config::json_schema());
             Ok(())
@@ -156,7 +178,7 @@ impl ConfigArguments {
             .clone()
             .or_else(default_cache)
             .and_then(own_directory);
-        Engines::start(cache.as_deref())
+        Engines::start(CompilerSettings::new(OWN_PROGRAM, cache))
             .map(Arc::new)
             .map_err(|error| format!("portcullis: {error}"))
     }
@@ -209,6 +231,5 @@ fn own_directory(path: PathBuf) -> Option<PathBuf> {
         );
         return None;
     }
-    // wasmtime wants an absolute path.
-    std::path::absolute(path).ok()
+    Some(path)
 }

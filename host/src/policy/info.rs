@@ -39,7 +39,7 @@ impl PolicyInfo {
         component: &PolicyComponent,
         stored_version: Option<u64>,
     ) -> Self {
-        let (manifest, hooks) = (&component.manifest, component.hooks.iter());
+        let (manifest, hooks) = (component.manifest(), component.hooks.iter());
         let isolation = match config.isolation {
             Isolation::PerRequest => "per-request",
             Isolation::Pooled => "pooled",

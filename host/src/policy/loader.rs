@@ -2,7 +2,7 @@
 //! that is ready to serve.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,9 +10,11 @@ use portcullis_config::{Capability, ComponentSource, Config, Policy as PolicyCon
 use portcullis_config::{ConfigErrors, Lines, Problem, pointer_to_path};
 use sha2::{Digest as _, Sha256};
 
+use super::component_bytes;
 use super::fault_circuit::FaultCircuit;
 use super::fault_circuits::{FaultCircuits, UseIdentity};
 use super::info::PolicyInfo;
+use super::wanted::{MadeUses, Wanted, bounds};
 use crate::capability::Capabilities;
 use crate::capability::log_budget::LogBudget;
 use crate::capability::outcall::OutcallGrant;
@@ -21,33 +23,15 @@ use crate::policy_store::active::ActiveVersions;
 use crate::route::destination::Target;
 use crate::snapshot::Foundations;
 use crate::telemetry::policy::PolicyCounters;
+use crate::wasm::Phase;
+use crate::wasm::compile::compiler::{PrepareError, Source};
+use crate::wasm::compile::message::UseTerms;
 use crate::wasm::component::PolicyComponent;
 use crate::wasm::engine::Engines;
-use crate::wasm::limiter::Bounds;
-use crate::wasm::policy::{Policy, PrepareError, Running};
+use crate::wasm::policy::{Policy, Running};
+use crate::wasm::prepared::Prepared;
 
-/// A larger file is no policy; Python's with its interpreter are 18 MB.
-pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
-
-/// The policies that the binary carries, by name.
-const BUILTIN: &[(&str, &[u8])] = &[
-    (
-        "rate-limit",
-        include_bytes!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../target/policies/rate-limit.wasm"
-        )),
-    ),
-    (
-        "retry",
-        include_bytes!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../target/policies/retry.wasm"
-        )),
-    ),
-];
-
-/// Loads components; one that was loaded before is not compiled again.
+/// Loads components; one that was loaded before is not described again, and a use that serves is not made again.
 pub struct PolicyLoader {
     engines: Arc<Engines>,
     loaded: Mutex<HashMap<[u8; 32], Arc<PolicyComponent>>>,
@@ -60,6 +44,7 @@ pub struct LoadedPolicy {
     component: Arc<PolicyComponent>,
     /// Of the policy store, if it comes from there.
     version: Option<u64>,
+    uses: MadeUses,
 }
 
 /// A use of a policy in the config.
@@ -83,32 +68,34 @@ impl PolicyLoader {
         }
     }
 
-    /// Loads every policy of `configured`, whose places are in `lines`, those of the store in their
-    /// `active` versions; what can't be loaded is on the list of problems.
+    /// Loads every policy that is wanted, and makes its uses ready; what can't be loaded is on the list of problems.
     pub async fn load_all(
         &self,
-        configured: &BTreeMap<String, PolicyConfig>,
-        active: &ActiveVersions,
-        lines: &Lines,
+        wanted: &Wanted<'_>,
         problems: &mut Vec<Problem>,
     ) -> BTreeMap<String, LoadedPolicy> {
         let mut policies = BTreeMap::new();
-        for (name, policy) in configured {
+        for (name, policy) in wanted.policies {
             let path = |key| pointer_to_path("policies", &format!("/{name}/{key}"));
-            match self.load(&policy.component, active).await {
-                Ok(component) => {
+            let terms = wanted.uses(name, policy);
+            match self
+                .load_with(&policy.component, wanted.active, terms)
+                .await
+            {
+                Ok((component, uses)) => {
                     for message in missing_grants(&component, policy) {
-                        problems.push(lines.problem(path("grants"), message));
+                        problems.push(wanted.lines.problem(path("grants"), message));
                     }
                     let loaded = LoadedPolicy {
                         name: name.clone(),
                         config: policy.clone(),
                         component,
-                        version: version(&policy.component, active),
+                        version: version(&policy.component, wanted.active),
+                        uses,
                     };
                     policies.insert(name.clone(), loaded);
                 }
-                Err(message) => problems.push(lines.problem(path("component"), message)),
+                Err(message) => problems.push(wanted.lines.problem(path("component"), message)),
             }
         }
         // What no policy of this config uses is let go.
@@ -125,21 +112,49 @@ impl PolicyLoader {
         source: &ComponentSource,
         active: &ActiveVersions,
     ) -> Result<Arc<PolicyComponent>, String> {
-        let bytes = match source {
-            ComponentSource::Builtin(name) => builtin(name)?.to_vec(),
-            ComponentSource::File(path) => read(path)?,
-            ComponentSource::Store(name) => active.read(name)?,
-        };
+        Ok(self.load_with(source, active, Vec::new()).await?.0)
+    }
+
+    /// The same, with all its uses in a config that is to serve: as long as the answer is kept, they are not made again.
+    /// What is wrong with a use is told by [`PolicyLoader::load_all`].
+    pub async fn load_for(
+        &self,
+        source: &ComponentSource,
+        wanted: &Wanted<'_>,
+    ) -> Result<(Arc<PolicyComponent>, MadeUses), String> {
+        let policies = wanted.policies.iter();
+        let named = policies.filter(|(_, policy)| policy.component == *source);
+        let terms = named.flat_map(|(name, policy)| wanted.uses(name, policy));
+        self.load_with(source, wanted.active, terms.collect()).await
+    }
+
+    async fn load_with(
+        &self,
+        source: &ComponentSource,
+        active: &ActiveVersions,
+        terms: Vec<UseTerms>,
+    ) -> Result<(Arc<PolicyComponent>, MadeUses), String> {
+        let bytes = component_bytes::read(source, active)?;
+        let named = |error: &dyn Display| format!("{source}: {error}");
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
-        if let Some(component) = self.lock().get(&digest) {
-            return Ok(component.clone());
+        let known = self.lock().get(&digest).cloned();
+        let unknown = Source {
+            bytes: &bytes,
+            digest,
+            description: None,
+        };
+        let component = known.as_ref().map_or(unknown, |known| known.source());
+        let made = self.engines.compiler.make(&component, &terms).await;
+        let made = made.map_err(|error| named(&error))?;
+        let uses = terms.into_iter().map(|terms| terms.config).zip(made.uses);
+        let uses = uses.collect();
+        if let Some(component) = known {
+            return Ok((component, uses));
         }
-        let component = PolicyComponent::load(&self.engines, bytes)
-            .await
-            .map_err(|error| format!("{source}: {error}"))?;
-        let component = Arc::new(component);
+        let component = PolicyComponent::new(bytes, digest, made.description);
+        let component = Arc::new(component.map_err(|error| named(&error))?);
         self.lock().insert(digest, component.clone());
-        Ok(component)
+        Ok((component, uses))
     }
 
     /// Adds the problems of policies and of their configs to those of a config that is refused anyway.
@@ -157,52 +172,20 @@ impl PolicyLoader {
         }
         let active = active.cloned().unwrap_or_default();
         let policies = self
-            .load_all(&named, &active, &sound.lines, &mut problems)
+            .load_all(&Wanted::by_refused(&named, &active, sound), &mut problems)
             .await;
         for used in &sound.uses {
-            let Some(policy) = policies.get(&used.policy) else {
-                continue;
-            };
             let configured = ConfiguredUse {
                 route: used.route,
                 place: used.place,
                 config: &used.config,
                 lines: &sound.lines,
             };
-            let prepared = self.prepare(policy, &configured, Capabilities::default());
-            problems.extend(prepared.await.err().unwrap_or_default());
+            if let Some(policy) = policies.get(&used.policy) {
+                problems.extend(policy.prepared(&configured).err().unwrap_or_default());
+            }
         }
         errors.with(problems)
-    }
-
-    /// Configures one use of a policy.
-    pub async fn prepare(
-        &self,
-        policy: &LoadedPolicy,
-        used: &ConfiguredUse<'_>,
-        capabilities: Capabilities,
-    ) -> Result<Policy, Vec<Problem>> {
-        let limits = policy.config.limits;
-        let running = Running {
-            isolation: policy.config.isolation,
-            time: limits.time,
-            bounds: Bounds {
-                memory_bytes: usize::try_from(limits.memory).unwrap_or(usize::MAX),
-                table_elements: limits.table_elements as usize,
-                handles: limits.handles as usize,
-                host_calls: limits.host_calls,
-                body_bytes: usize::try_from(limits.body).unwrap_or(usize::MAX),
-            },
-        };
-        Policy::prepare(
-            &self.engines,
-            &policy.component,
-            used.config,
-            Arc::new(capabilities),
-            running,
-        )
-        .await
-        .map_err(|error| used.problems(&policy.name, error))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Arc<PolicyComponent>>> {
@@ -211,6 +194,44 @@ impl PolicyLoader {
 }
 
 impl LoadedPolicy {
+    /// One use of it, with what it is granted.
+    pub fn prepare(
+        &self,
+        used: &ConfiguredUse<'_>,
+        capabilities: Capabilities,
+    ) -> Result<Policy, Vec<Problem>> {
+        let running = Running {
+            isolation: self.config.isolation,
+            time: self.config.limits.time,
+            bounds: bounds(&self.config.limits),
+        };
+        let prepared = self
+            .prepared(used)?
+            .ok_or_else(|| used.unwanted(&self.name))?;
+        Ok(Policy::new(prepared, Arc::new(capabilities), running))
+    }
+
+    /// What was made of that use; `None` where it was only checked.
+    fn prepared(&self, used: &ConfiguredUse<'_>) -> Result<Option<Arc<Prepared>>, Vec<Problem>> {
+        let prepared = match self.uses.get(&used.config.to_string()) {
+            Some(Ok(prepared)) => prepared.clone(),
+            Some(Err(error)) => return Err(used.problems(&self.name, error)),
+            None => None,
+        };
+        match self.streams() {
+            Some(phase) if self.config.limits.body == 0 => {
+                Err(used.problems(&self.name, &PrepareError::NoBody(phase)))
+            }
+            _ => Ok(prepared),
+        }
+    }
+
+    /// A hook through which bodies stream, if it exports one.
+    fn streams(&self) -> Option<Phase> {
+        let mut hooks = self.component.hooks.iter().copied();
+        hooks.find(|phase| matches!(phase, Phase::OnRequestBody | Phase::OnResponseBody))
+    }
+
     /// What is told of it.
     pub fn info(&self) -> PolicyInfo {
         PolicyInfo::of(&self.name, &self.config, &self.component, self.version)
@@ -297,9 +318,16 @@ impl LoadedPolicy {
 }
 
 impl ConfiguredUse<'_> {
-    fn problems(&self, policy: &str, error: PrepareError) -> Vec<Problem> {
+    /// Of one that the policy was not loaded for: a defect of the gateway.
+    fn unwanted(&self, policy: &str) -> Vec<Problem> {
+        let error =
+            PrepareError::Compile("it was not made ready; report it as a defect".to_owned());
+        self.problems(policy, &error)
+    }
+
+    fn problems(&self, policy: &str, error: &PrepareError) -> Vec<Problem> {
         let problems = match error {
-            PrepareError::Config(problems) => problems,
+            PrepareError::Config(problems) => problems.clone(),
             other => vec![(String::new(), format!("policy {policy:?}: {other}"))],
         };
         let place = |(pointer, message): (String, String)| {
@@ -328,42 +356,13 @@ fn version(source: &ComponentSource, active: &ActiveVersions) -> Option<u64> {
     }
 }
 
-fn builtin(name: &str) -> Result<&'static [u8], String> {
-    BUILTIN
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, bytes)| *bytes)
-        .ok_or_else(|| {
-            let known: Vec<&str> = BUILTIN.iter().map(|(known, _)| *known).collect();
-            format!(
-                "no builtin policy {name:?}; this gateway carries: {}",
-                known.join(", ")
-            )
-        })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let place = path.display();
-    let size = std::fs::metadata(path)
-        .map_err(|error| {
-            format!("{place}: {error}; build it with `make policies`, or correct the path")
-        })?
-        .len();
-    if size > MAX_COMPONENT_BYTES {
-        return Err(format!(
-            "{place}: {size} bytes; a policy has at most {MAX_COMPONENT_BYTES}"
-        ));
-    }
-    std::fs::read(path).map_err(|error| format!("{place}: {error}"))
-}
-
 /// An import without a grant is refused, unless the operator has stubbed it or the policy says
 /// that it works without.
 fn missing_grants(component: &PolicyComponent, policy: &PolicyConfig) -> Vec<String> {
     let excused = |name: &str| {
         policy.stub.iter().any(|stub| stub.name() == name)
             || component
-                .manifest
+                .manifest()
                 .optional_imports()
                 .any(|optional| optional == name)
     };

@@ -4,6 +4,7 @@ pub mod body_chain;
 pub mod body_passage;
 pub mod body_stage;
 pub mod chain;
+pub mod component_bytes;
 pub mod edit;
 pub mod fault_circuit;
 pub mod fault_circuits;
@@ -13,6 +14,7 @@ pub mod loader;
 pub mod log_queue;
 pub mod recent_faults;
 pub mod verdict;
+pub mod wanted;
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::entry::{Actor, hexadecimal};
 use super::history::Histories;
-use crate::policy::loader::MAX_COMPONENT_BYTES;
+use crate::policy::component_bytes::MAX_COMPONENT_BYTES;
 use crate::publisher::{Because, ChangeError, Publisher, Upload};
 use crate::reload::settling::{Next, Settling};
 use crate::reload::sight::{Digest, Eye};
@@ -59,6 +59,8 @@ pub async fn watch(publisher: Arc<Publisher>, directory: PathBuf) {
         return;
     };
     let mut watched = Watched::new(directory, &store.histories());
+    watched.attach();
+    tracing::info!("{}: watched for policies", watched.directory.display());
     loop {
         for (policy, path) in watched.rested().await {
             take(&publisher, &policy, &path).await;
@@ -134,8 +136,7 @@ impl Watched {
         let mut due = Instant::now();
         loop {
             // Watched first, looked at then: no change falls in between.
-            self.watcher
-                .watch(&BTreeSet::from([self.directory.clone()]));
+            self.attach();
             tokio::select! {
                 change = self.watcher.changed() => self.note(change),
                 () = tokio::time::sleep_until(due.into()) => {}
@@ -150,6 +151,12 @@ impl Watched {
             }
             due = next;
         }
+    }
+
+    /// Has changes told from now on; the directory may be another one than before.
+    fn attach(&mut self) {
+        let directory = self.directory.clone();
+        self.watcher.watch(&BTreeSet::from([directory]));
     }
 
     fn look(&mut self, now: Instant) -> (Vec<(String, PathBuf)>, Instant) {

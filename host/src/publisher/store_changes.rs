@@ -7,6 +7,7 @@ use portcullis_config::{ComponentSource, Config, Problem};
 use tokio::sync::MutexGuard;
 
 use super::Publisher;
+use crate::policy::wanted::Wanted;
 use crate::policy_store::active::ActiveVersions;
 use crate::policy_store::entry::{Action, Actor};
 use crate::policy_store::store::{Change, PolicyStore, StoreError};
@@ -185,23 +186,9 @@ impl Publisher {
         let store = self.store.as_ref().ok_or(ChangeError::NoStore)?;
         let digest = stored_digest(store, policy, version)?;
         let active = store.active_with(policy, version, &digest);
-        self.load(policy, &active).await
-    }
-
-    async fn load(
-        &self,
-        policy: &str,
-        active: &ActiveVersions,
-    ) -> Result<Arc<PolicyComponent>, ChangeError> {
         let source = ComponentSource::Store(policy.to_owned());
-        let loaded = self.foundations.loader.load(&source, active).await;
-        loaded.map_err(|message| {
-            ChangeError::Problems(vec![Problem {
-                line: None,
-                path: "component".to_owned(),
-                message,
-            }])
-        })
+        let loaded = self.foundations.loader.load(&source, &active).await;
+        loaded.map_err(no_component)
     }
 
     async fn attempt(&self) -> Result<Attempt<'_>, ChangeError> {
@@ -232,10 +219,14 @@ impl Attempt<'_> {
         }
         let version = history.map_or(1, |history| history.next());
         let active = self.store.active_with(upload.policy, version, digest);
-        self.publisher.load(upload.policy, &active).await?;
         let snapshot = match upload.activate {
             true => self.build(upload.policy, &active).await?,
-            false => None,
+            false => {
+                let source = ComponentSource::Store(upload.policy.to_owned());
+                let loader = &self.publisher.foundations.loader;
+                loader.load(&source, &active).await.map_err(no_component)?;
+                None
+            }
         };
         let action = Action::Push {
             version,
@@ -269,7 +260,6 @@ impl Attempt<'_> {
             return Ok(self.published(version, &digest, (true, false)));
         }
         let active = self.store.active_with(policy, version, &digest);
-        self.publisher.load(policy, &active).await?;
         let snapshot = self.build(policy, &active).await?;
         self.change
             .record(policy, action, because.by, because.reason)?;
@@ -277,13 +267,18 @@ impl Attempt<'_> {
         Ok(self.published(version, &digest, (true, true)))
     }
 
-    /// What would serve; nothing new where the config does not use the policy.
+    /// What would serve; nothing new where the config does not use the policy, whose component is looked at in any
+    /// case.
     async fn build(
         &self,
         policy: &str,
         active: &ActiveVersions,
     ) -> Result<Option<Snapshot>, ChangeError> {
         let source = ComponentSource::Store(policy.to_owned());
+        let wanted = Wanted::by(&self.serving, active);
+        // Kept until the snapshot has them: one compile child describes the component and makes its uses.
+        let loaded = self.publisher.foundations.loader.load_for(&source, &wanted);
+        let _made = loaded.await.map_err(no_component)?;
         let mut policies = self.serving.policies.values();
         if !policies.any(|configured| configured.component == source) {
             return Ok(None);
@@ -307,6 +302,14 @@ impl Attempt<'_> {
             revision: self.publisher.shared.snapshot.load().revision,
         }
     }
+}
+
+fn no_component(message: String) -> ChangeError {
+    ChangeError::Problems(vec![Problem {
+        line: None,
+        path: "component".to_owned(),
+        message,
+    }])
 }
 
 fn stored_digest(store: &PolicyStore, policy: &str, version: u64) -> Result<String, ChangeError> {

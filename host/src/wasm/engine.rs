@@ -1,18 +1,21 @@
 //! The wasmtime engines and their settings; the thread that makes epochs pass.
 //!
-//! Two engines: one serves requests, the other runs `describe` and `configure` once at load. Every
-//! setting below was measured; `make bench` shows what they come to.
+//! One engine serves requests; it compiles nothing. Those that compile, and run `describe` and `configure` once at
+//! load, live in the compile child. Every setting below was measured; `make bench` shows what they come to.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
-    PoolingAllocationConfig,
+    CacheStore, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
+    PoolingAllocationConfig, Strategy,
 };
+
+use super::compile::compiler::{Compiler, CompilerSettings};
 
 /// How long a guest may compute before it lets its worker's other requests go on. Also how late
 /// the end of a hook's time is noticed in a guest that never calls the host.
@@ -37,12 +40,12 @@ const TABLE_KEEP_RESIDENT: usize = 64 << 10;
 /// Stack of the guest; the fiber adds as much again for host functions.
 const WASM_STACK: usize = 512 << 10;
 
-/// The engines of a process.
+/// What serves policies in a process, and what makes them ready.
 pub struct Engines {
-    /// Serves requests: pooled memory, optimised code.
+    /// Serves requests: pooled memory, code from elsewhere.
     pub serving: Engine,
-    /// Loads policies: describes, configures and snapshots them.
-    pub lifecycle: Engine,
+    /// Makes policies ready to be served.
+    pub compiler: Compiler,
     _epochs: EpochTicker,
 }
 
@@ -58,21 +61,13 @@ pub enum EngineError {
 }
 
 impl Engines {
-    /// Starts the engines. `cache` is the directory for compiled code; it must belong to the user
-    /// of this process alone, since code from it is run without another check.
-    pub fn start(cache: Option<&Path>) -> Result<Self, EngineError> {
-        let cache = match cache {
-            Some(directory) => Some(Cache::new(
-                CacheConfig::new().with_directory(directory).clone(),
-            )?),
-            None => None,
-        };
-        let serving = Engine::new(&serving_config(cache.clone()))?;
-        let lifecycle = Engine::new(&lifecycle_config(cache))?;
-        let epochs = EpochTicker::start(vec![serving.clone(), lifecycle.clone()])?;
+    /// Starts the engine that serves. Policies are compiled by children of [`CompilerSettings::program`].
+    pub fn start(settings: CompilerSettings) -> Result<Self, EngineError> {
+        let serving = Engine::new(&serving_config())?;
+        let epochs = EpochTicker::start(serving.clone())?;
         Ok(Self {
+            compiler: Compiler::new(serving.clone(), settings)?,
             serving,
-            lifecycle,
             _epochs: epochs,
         })
     }
@@ -84,10 +79,10 @@ impl Engines {
     }
 }
 
-fn common_config(cache: Option<Cache>) -> Config {
+/// What the code of the compile child and the engine that serves it must agree on, with settings for both.
+fn common_config() -> Config {
     let mut config = Config::new();
     config
-        .cache(cache)
         .epoch_interruption(true)
         // Component-model async is not part of the contract, and costs 3.5–5 µs for each fresh instance.
         .concurrency_support(false)
@@ -96,7 +91,13 @@ fn common_config(cache: Option<Cache>) -> Config {
     config
 }
 
-fn serving_config(cache: Option<Cache>) -> Config {
+fn code_config() -> Config {
+    let mut config = common_config();
+    config.cranelift_opt_level(OptLevel::Speed);
+    config
+}
+
+fn serving_config() -> Config {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(LIVE_INSTANCES)
         .total_stacks(LIVE_INSTANCES)
@@ -107,36 +108,64 @@ fn serving_config(cache: Option<Cache>) -> Config {
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .pagemap_scan(Enabled::Auto);
-    let mut config = common_config(cache);
-    config
-        .cranelift_opt_level(OptLevel::Speed)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let mut config = code_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }
 
-fn lifecycle_config(cache: Option<Cache>) -> Config {
-    let mut config = common_config(cache);
-    // Runs once a policy use: time to compile counts, time to run does not.
+/// Compiles what [`Engines::serving`] runs, in the compile child. It has no pool: how instances are allocated is
+/// no part of the code, and a pool's addresses take a moment to reserve.
+pub(super) fn compiling() -> wasmtime::Result<Engine> {
+    let mut config = code_config();
+    config.enable_incremental_compilation(Arc::new(CompiledFunctions::default()))?;
+    Engine::new(&config)
+}
+
+/// Compiles quickly what runs once, in the compile child. It knows neither every machine nor every instruction.
+pub(super) fn winch() -> wasmtime::Result<Engine> {
+    let mut config = common_config();
+    config.strategy(Strategy::Winch);
+    Engine::new(&config)
+}
+
+/// Compiles less quickly what Winch can't.
+pub(super) fn unoptimised() -> wasmtime::Result<Engine> {
+    let mut config = common_config();
     config.cranelift_opt_level(OptLevel::None);
-    config
+    Engine::new(&config)
 }
 
-/// Makes the engines' epochs pass while it lives.
-struct EpochTicker {
+/// Functions that one child has compiled: uses of a component differ in their data, not in their code.
+#[derive(Debug, Default)]
+struct CompiledFunctions(Mutex<HashMap<Vec<u8>, Vec<u8>>>);
+
+impl CacheStore for CompiledFunctions {
+    fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let functions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        functions.get(key).cloned().map(Cow::Owned)
+    }
+
+    fn insert(&self, key: &[u8], value: Vec<u8>) -> bool {
+        let mut functions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        functions.insert(key.to_vec(), value);
+        true
+    }
+}
+
+/// Makes an engine's epochs pass while it lives.
+pub(super) struct EpochTicker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl EpochTicker {
-    fn start(engines: Vec<Engine>) -> Result<Self, std::io::Error> {
+    pub(super) fn start(engine: Engine) -> Result<Self, std::io::Error> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let tick = move || {
             while !stopped.load(Ordering::Relaxed) {
                 std::thread::sleep(EPOCH);
-                for engine in &engines {
-                    engine.increment_epoch();
-                }
+                engine.increment_epoch();
             }
         };
         let thread = std::thread::Builder::new()
@@ -156,5 +185,31 @@ impl Drop for EpochTicker {
             // The thread runs no code that panics; nothing is to be done about it here if it did.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+    use super::*;
+
+    fn compatibility(engine: &Engine) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn what_the_child_compiles_is_what_the_gateway_runs() {
+        let serving = Engine::new(&serving_config()).unwrap();
+        assert_eq!(
+            compatibility(&compiling().unwrap()),
+            compatibility(&serving)
+        );
+        assert_ne!(
+            compatibility(&unoptimised().unwrap()),
+            compatibility(&serving)
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! What an instance may allocate: memory, tables and handles.
 
+use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
 use super::fault::LimitPassed;
@@ -8,7 +9,7 @@ use super::fault::LimitPassed;
 const MAX_PARTS: usize = 16;
 
 /// What one sandbox may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
     /// Bytes of linear memory.
     pub memory_bytes: usize,

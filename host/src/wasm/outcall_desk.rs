@@ -44,6 +44,23 @@ impl OutcallDesk {
     }
 }
 
+/// Runs the hook to its end, and sends nothing: each request of its own has failed.
+pub async fn refuse<V>(desk: Option<&OutcallDesk>, hook: impl Future<Output = V>) -> V {
+    let mut hook = pin!(hook);
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(answer) = hook.as_mut().poll(cx) {
+                return Poll::Ready(answer);
+            }
+            // Who asked is told when the question is dropped.
+            if desk.and_then(OutcallDesk::question).is_none() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
+}
+
 /// Runs the hook to its end, and sends a request for it when it asks.
 pub async fn serve<V>(
     desk: Option<&OutcallDesk>,

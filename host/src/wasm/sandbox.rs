@@ -19,7 +19,7 @@ use crate::capability::Capabilities;
 /// What `describe` and `configure` may take; they run at load, when nobody waits.
 pub const LIFECYCLE_TIME: Duration = Duration::from_secs(5);
 /// What `describe` and `configure` may have.
-const LIFECYCLE_BOUNDS: Bounds = Bounds {
+pub(super) const LIFECYCLE_BOUNDS: Bounds = Bounds {
     memory_bytes: 256 << 20,
     table_elements: 20_000,
     handles: 10_000,

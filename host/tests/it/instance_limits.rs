@@ -100,7 +100,7 @@ impl Served {
     /// Faults of the kind `limit`.
     async fn faults(&self) -> u64 {
         let page = self.gateway.metrics().await;
-        faults(&page, "guest", "r", "on-request", "limit")
+        faults(&page, "guest", "r", "on-response", "limit")
     }
 }
 

@@ -36,6 +36,7 @@ mod mirror;
 mod names;
 mod outliers;
 mod policies;
+mod policies_compile;
 mod policies_load;
 mod policies_log;
 mod policies_outcall;

@@ -21,6 +21,8 @@ async fn started() -> (MockService, Portcullis, PathBuf, tempfile::TempDir) {
     fs::write(watched.join("README"), "not a policy").unwrap();
     let store = format!("{{ directory: store, watch: {} }}", watched.display());
     let gateway = Portcullis::start(&config(&upstream, &store, "store:guard")).await;
+    // A write that nobody saw begin is not known to be under way.
+    gateway.wait_for_log("watched for policies").await;
     (upstream, gateway, watched, drop)
 }
 

@@ -18,10 +18,6 @@ fn hostile(upstream: &MockService, mode: &str, terms: &str) -> String {
     )
 }
 
-fn memory_mib(gateway: &Portcullis, figure: &str) -> usize {
-    gateway.figure(figure) >> 10
-}
-
 #[tokio::test]
 async fn a_policy_that_grows_takes_no_more_memory_than_its_limit() {
     const LIMIT_MIB: usize = 128;
@@ -34,17 +30,17 @@ async fn a_policy_that_grows_takes_no_more_memory_than_its_limit() {
     assert_eq!(client.send(Method::GET, "/r", &[], "").await.status, 200);
     // Compiling the policy may have taken more than is in use now: the peak begins here.
     std::fs::write(format!("/proc/{}/clear_refs", gateway.id()), "5").unwrap();
-    let before = memory_mib(&gateway, "VmHWM");
+    let before = gateway.memory_mib("VmHWM");
     for _ in 0..10 {
         assert_eq!(client.send(Method::GET, "/r", &BAD, "").await.status, 503);
     }
-    let grown = memory_mib(&gateway, "VmHWM") - before;
+    let grown = gateway.memory_mib("VmHWM") - before;
     assert!(
         grown > LIMIT_MIB / 2,
         "the policy did not grow: {grown} MiB"
     );
     assert!(grown <= LIMIT_MIB + SLACK_MIB, "{grown} MiB");
-    let kept = memory_mib(&gateway, "VmRSS").saturating_sub(before);
+    let kept = gateway.memory_mib("VmRSS").saturating_sub(before);
     assert!(kept <= SLACK_MIB, "{kept} MiB are kept after the faults");
     assert_eq!(client.send(Method::GET, "/r", &[], "").await.status, 200);
 }

@@ -1,5 +1,6 @@
 //! A gateway, an upstream, a client: each in a line, so that tests read as sentences.
 
+pub(crate) mod bombs;
 pub(crate) mod controlled;
 pub(crate) mod frames;
 pub(crate) mod http2;
@@ -27,6 +28,7 @@ use hyper_util::rt::TokioIo;
 use mock_service::MockService;
 use portcullis::server::{self, Running};
 use portcullis::upstream::status::UpstreamStatus;
+use portcullis::wasm::compile::compiler::CompilerSettings;
 use portcullis::wasm::engine::Engines;
 use tokio::net::TcpStream;
 
@@ -87,8 +89,16 @@ pub(crate) fn metric(page: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
 fn engines() -> Arc<Engines> {
     static ENGINES: OnceLock<Arc<Engines>> = OnceLock::new();
     ENGINES
-        .get_or_init(|| Arc::new(Engines::start(Some(&cache())).unwrap()))
+        .get_or_init(|| Arc::new(Engines::start(compiling(Some(cache()))).unwrap()))
         .clone()
+}
+
+/// By the real binary, whatever the process of the tests is.
+pub(crate) fn compiling(cache: Option<PathBuf>) -> CompilerSettings {
+    if let Some(cache) = &cache {
+        std::fs::create_dir_all(cache).unwrap();
+    }
+    CompilerSettings::new(env!("CARGO_BIN_EXE_portcullis"), cache)
 }
 
 /// Compiled components are kept between runs of the tests.

@@ -178,7 +178,7 @@ pub(super) fn used_by(state: &ControlState, name: &str) -> Vec<String> {
 }
 
 fn inspection(component: &PolicyComponent) -> Inspection {
-    let manifest = &component.manifest;
+    let manifest = component.manifest();
     let hooks = component.hooks.iter().map(|phase| phase.name());
     let optional = manifest.optional_imports().map(str::to_owned);
     Inspection {
@@ -190,7 +190,7 @@ fn inspection(component: &PolicyComponent) -> Inspection {
         hooks: hooks.collect(),
         capabilities: component.capabilities(),
         optional: optional.collect(),
-        imports: component.imports.clone(),
+        imports: component.imports().cloned().collect(),
         config_schema: manifest.config_schema.clone(),
     }
 }

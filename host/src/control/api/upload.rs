@@ -17,7 +17,7 @@ use crate::control::access::Caller;
 use crate::control::answer::Refusal;
 use crate::control::control_listener::ControlState;
 use crate::control::role::Role;
-use crate::policy::loader::MAX_COMPONENT_BYTES;
+use crate::policy::component_bytes::MAX_COMPONENT_BYTES;
 use crate::publisher::{Because, Upload};
 
 /// What the form has besides the component.

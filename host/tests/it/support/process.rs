@@ -145,6 +145,39 @@ impl Portcullis {
         figure.trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// The processes that it has started and not yet reaped.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id()));
+        let lists = tasks.into_iter().flatten().flatten().map(|task| {
+            let children = std::fs::read_to_string(task.path().join("children"));
+            children.unwrap_or_default()
+        });
+        lists
+            .flat_map(|list| {
+                let children = list.split_whitespace().map(|child| child.parse().unwrap());
+                children.collect::<Vec<u32>>()
+            })
+            .collect()
+    }
+
+    /// A child that has computed for half a second, once there is one.
+    pub(crate) async fn busy_child(&self) -> u32 {
+        const BUSY: u64 = 50;
+        let mut found = None;
+        eventually("a child is busy", async || {
+            let mut children = self.children().into_iter();
+            found = children.find(|child| ticks(*child).is_some_and(|ticks| ticks >= BUSY));
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// A figure of its memory, such as `VmHWM`, in MiB.
+    pub(crate) fn memory_mib(&self, figure: &str) -> usize {
+        self.figure(figure) >> 10
+    }
+
     /// Sends a signal such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.child.id(), name);
@@ -191,6 +224,20 @@ impl Drop for Portcullis {
             eprintln!("the gateway's log:\n{}", self.log());
         }
     }
+}
+
+/// The processor time that a process has used, in ticks of 10 ms; `None` if there is no such process.
+fn ticks(process: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(") ")?;
+    let used = fields.split(' ').skip(11).take(2);
+    Some(used.map(|field| field.parse::<u64>().unwrap()).sum())
+}
+
+/// Returns once that process is gone, reaped and all.
+pub(crate) async fn gone(process: u32) {
+    let place = format!("/proc/{process}");
+    eventually("the process is gone", async || !Path::new(&place).exists()).await;
 }
 
 /// The binary with these arguments; the environment says nothing of logs.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 const FRAME: &str = include_str!("text_guest.wat");
 
-/// A policy that exports `on-request`; `text_guest.wat` has the frame and the names that it may use.
+/// A policy that exports `on-response`; `text_guest.wat` has the frame and the names that it may use.
 pub(crate) struct TextGuest {
     /// Tables, globals and functions of its module.
     pub(crate) declares: &'static str,

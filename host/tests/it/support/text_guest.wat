@@ -1,8 +1,9 @@
-;; The frame of a policy that exports `on-request`: what its component is made of by the contract. DECLARES and HOOK are the
-;; test's; a hook may use $exchange, the local $n and the imports of the module.
+;; The frame of a policy that exports `on-response`, which no smoke call meets: what its component is made of by the contract. DECLARES and HOOK are the
+;; test's; a hook may use the local $n and the imports of the module.
 (component
   (import "portcullis:policy/http@0.1.0" (instance $http
     (export "exchange" (type (sub resource)))
+    (export "response" (type (sub resource)))
     (type $fields' (list (tuple string (list u8))))
     (export "fields" (type $fields (eq $fields')))
     (type $local' (record (field "status" u16) (field "headers" $fields) (field "body" (list u8))))
@@ -16,6 +17,7 @@
     (export "subscribe-duration" (func (param "when" u64) (result (own $inner))))))
   (core module $module
     (import "host" "drop-exchange" (func $drop_exchange (param i32)))
+    (import "host" "drop-response" (func $drop_response (param i32)))
     (import "host" "now" (func $now (result i64)))
     (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
     (import "host" "drop-pollable" (func $drop_pollable (param i32)))
@@ -28,20 +30,24 @@
     (func (export "describe") (result i32) (i32.const 16))
     (func (export "configure") (param i32 i32) (result i32) (i32.const 64))
     DECLARES
-    (func (export "on-request") (param $exchange i32) (result i32)
+    (func (export "on-response") (param $exchange i32) (param $response i32) (result i32)
       (local $n i32)
       HOOK
       (call $drop_exchange (local.get $exchange))
+      (call $drop_response (local.get $response))
       (i32.const 64)))
   (alias export $http "exchange" (type $exchange))
+  (alias export $http "response" (type $response))
   (alias export $http "fields" (type $fields))
   (alias export $http "local-response" (type $local))
   (core func $drop_exchange (canon resource.drop $exchange))
+  (core func $drop_response (canon resource.drop $response))
   (core func $now (canon lower (func $clock "now")))
   (core func $subscribe (canon lower (func $clock "subscribe-duration")))
   (core func $drop_pollable (canon resource.drop $pollable))
   (core instance $main (instantiate $module (with "host" (instance
     (export "drop-exchange" (func $drop_exchange))
+    (export "drop-response" (func $drop_response))
     (export "now" (func $now))
     (export "subscribe" (func $subscribe))
     (export "drop-pollable" (func $drop_pollable))))))
@@ -73,27 +79,31 @@
     (with "describe" (func $describe)) (with "configure" (func $configure))))
   (export "portcullis:policy/lifecycle@0.1.0" (instance $lifecycle))
 
-  (type $verdict (variant (case "next") (case "respond" $local)))
-  (func $on_request (param "ex" (borrow $exchange)) (result (result $verdict (error string)))
-    (canon lift (core func $main "on-request") (memory $memory)))
+  (type $verdict (variant (case "next") (case "replace" $local)))
+  (func $on_response (param "ex" (borrow $exchange)) (param "resp" (borrow $response))
+    (result (result $verdict (error string)))
+    (canon lift (core func $main "on-response") (memory $memory)))
   (component $hook
     (import "exchange" (type $exchange (sub resource)))
+    (import "response" (type $response (sub resource)))
     (type $fields' (list (tuple string (list u8))))
     (import "fields" (type $fields (eq $fields')))
     (type $local' (record (field "status" u16) (field "headers" $fields) (field "body" (list u8))))
     (import "local-response" (type $local (eq $local')))
-    (type $verdict' (variant (case "next") (case "respond" $local)))
+    (type $verdict' (variant (case "next") (case "replace" $local)))
     (import "verdict" (type $verdict (eq $verdict')))
-    (import "on-request" (func $on_request
-      (param "ex" (borrow $exchange)) (result (result $verdict (error string)))))
+    (import "on-response" (func $on_response (param "ex" (borrow $exchange))
+      (param "resp" (borrow $response)) (result (result $verdict (error string)))))
     (export $exchange_out "exchange" (type $exchange))
+    (export $response_out "response" (type $response))
     (export $local_out "local-response" (type $local))
-    (type $verdict_out' (variant (case "next") (case "respond" $local_out)))
+    (type $verdict_out' (variant (case "next") (case "replace" $local_out)))
     (export $verdict_out "verdict" (type $verdict_out'))
-    (export "on-request" (func $on_request)
-      (func (param "ex" (borrow $exchange_out)) (result (result $verdict_out (error string))))))
+    (export "on-response" (func $on_response)
+      (func (param "ex" (borrow $exchange_out)) (param "resp" (borrow $response_out))
+        (result (result $verdict_out (error string))))))
   (instance $hook (instantiate $hook
-    (with "exchange" (type $exchange)) (with "fields" (type $fields))
+    (with "exchange" (type $exchange)) (with "response" (type $response)) (with "fields" (type $fields))
     (with "local-response" (type $local)) (with "verdict" (type $verdict))
-    (with "on-request" (func $on_request))))
-  (export "portcullis:policy/on-request@0.1.0" (instance $hook)))
+    (with "on-response" (func $on_response))))
+  (export "portcullis:policy/on-response@0.1.0" (instance $hook)))
