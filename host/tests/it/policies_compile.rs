@@ -16,6 +16,7 @@ use portcullis::wasm::engine::Engines;
 
 use crate::policy_config::{closed, config, policy, received};
 use crate::support::process::{Portcullis, gone};
+use crate::support::text_guest::TextGuest;
 use crate::support::{TestGateway, bombs, compiling, complete, component, eventually};
 
 /// What [`check`] says of a policy that is all right.
@@ -253,6 +254,7 @@ async fn traffic_goes_on_while_a_bomb_is_compiled() {
     let child = gateway.busy_child().await;
     let beside = slowest_of(&gateway, REQUESTS).await;
     assert_eq!(gateway.children(), [child], "the child has ended too early");
+    println!("p99 {alone:?} alone, {beside:?} beside a child that compiles");
     // Twice, and the grain of a busy machine's scheduler.
     assert!(
         beside < 2 * alone + Duration::from_millis(20),
@@ -426,6 +428,18 @@ async fn another_component_under_the_same_name_is_not_served_from_the_cache() {
     let answer = gateway.get("/r").await;
     assert_eq!(received(&answer, "x-probe-calls"), "");
     assert_ne!(received(&answer, "x-wasi-now"), "");
+}
+
+#[tokio::test]
+async fn what_the_quick_compiler_does_not_know_is_compiled_by_the_other() {
+    // Winch has no tail calls.
+    let guest = TextGuest {
+        declares: "(func $end) (func $tail (return_call $end))",
+        hook: "(call $tail)",
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = guest.write(folder.path());
+    assert_eq!(check(engines(compiling(None)), &path, "{}").await, SOUND);
 }
 
 #[tokio::test]
