@@ -13,6 +13,7 @@ mod circuits;
 mod cli;
 mod client_timeouts;
 mod connections;
+mod contract_evolution;
 mod control_api;
 mod corpus;
 mod drain;
