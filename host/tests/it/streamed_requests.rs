@@ -180,6 +180,21 @@ async fn both_directions_stream_at_once() {
 }
 
 #[tokio::test]
+async fn connections_serve_on_after_bodies_that_have_passed() {
+    let upstream = MockService::start().await;
+    let both = closed("stream", "{ request: [upper], response: [upper] }");
+    let gateway = gateway(&upstream.url(), TERMS, &[both], "").await;
+    let mut client = RawConnection::connect(gateway.address).await;
+    for sent in [with_length("hello"), chunked("hello"), with_length("again")] {
+        client.send(&sent).await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        while !client.chunk().await.is_empty() {}
+    }
+    assert_eq!((upstream.requests().len(), upstream.connections()), (3, 1));
+}
+
+#[tokio::test]
 async fn a_request_without_a_body_is_not_streamed() {
     let upstream = MockService::start().await;
     let gateway = gateway(&upstream.url(), TERMS, &[does("{ write: new }")], "").await;
@@ -489,46 +504,16 @@ async fn copied(upstream: &MockService, body: &str) {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_ends_the_hook_and_the_attempt() {
+async fn a_client_that_leaves_ends_the_attempt() {
     let upstream = MockService::start().await;
-    let uses = [does("copy")];
-    let gateway = gateway(&upstream.url(), TERMS, &uses, "").await;
+    let gateway = gateway(&upstream.url(), TERMS, &[does("copy")], "").await;
     let mut client = RawConnection::connect(gateway.address).await;
     client
         .send(&(head("transfer-encoding: chunked") + &chunk("hello")))
         .await;
     within(upstream.wait_for_requests(1)).await;
-    // The hook holds the revision that it began with.
-    let endpoint = format!("endpoints: [\"{}\"]", upstream.url());
-    let config = text(&endpoint, TERMS, &uses, "");
-    gateway.reload(&config).await.unwrap();
-    let revisions = "portcullis_config_revisions";
-    gateway.wait_for_metric(revisions, &[], 2.0).await;
     drop(client);
     freed_within_a_second(&upstream).await;
-    gateway.wait_for_metric(revisions, &[], 1.0).await;
-}
-
-#[tokio::test]
-async fn a_client_of_http_2_that_leaves_ends_a_hook_that_waits_for_the_upstream() {
-    let upstream = RawUpstream::start().await;
-    let uses = [does("write_for_ever")];
-    let gateway = gateway(&upstream.url(), TERMS, &uses, "").await;
-    let stream = TcpStream::connect(gateway.address).await.unwrap();
-    let (client, connection) = within(h2::client::handshake(stream)).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let request = Request::post("http://a/x").body(()).unwrap();
-    let mut ready = within(client.ready()).await.unwrap();
-    let (_response, _body) = ready.send_request(request, false).unwrap();
-    let mut service = upstream.accept().await;
-    service.head().await;
-    let endpoint = format!("endpoints: [\"{}\"]", upstream.url());
-    let config = text(&endpoint, TERMS, &uses, "");
-    gateway.reload(&config).await.unwrap();
-    let revisions = "portcullis_config_revisions";
-    gateway.wait_for_metric(revisions, &[], 2.0).await;
-    connection.abort();
-    gateway.wait_for_metric(revisions, &[], 1.0).await;
 }
 
 #[tokio::test]
