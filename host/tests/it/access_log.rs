@@ -222,7 +222,9 @@ async fn a_client_that_goes_away_is_told_of_before_and_within_its_answer() {
     let request = "GET /x HTTP/1.1\r\nhost: a\r\n\r\n";
     let mut client = RawConnection::connect(gateway.address).await;
     client.send(request).await;
-    upstream.accept().await.head().await;
+    // Held, so that the client is the first to go.
+    let mut service = upstream.accept().await;
+    service.head().await;
     drop(client);
     let line = wait_for_lines(&log, 1).await.remove(0);
     assert_eq!(
