@@ -70,6 +70,7 @@ mod body;
 mod config;
 mod duration;
 mod export;
+mod fields;
 #[cfg(target_arch = "wasm32")]
 mod heap;
 mod http;

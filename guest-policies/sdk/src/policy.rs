@@ -69,6 +69,47 @@ pub trait OnRequestBody: Policy {
 }
 
 /// Sees the response that will be delivered, after all retries.
+///
+/// ```standalone_crate
+/// use portcullis_sdk::{
+///     ConfigProblem, Exchange, Manifest, OnResponse, Policy, Response, ResponseVerdict,
+/// };
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Config {}
+///
+/// struct NoIndex;
+///
+/// impl Policy for NoIndex {
+///     type Config = Config;
+///     const MANIFEST: Manifest = Manifest {
+///         name: "no-index",
+///         version: env!("CARGO_PKG_VERSION"),
+///         description: "Keeps what is not public out of search engines",
+///         annotations: &[],
+///     };
+///     fn configure(_: Config) -> Result<Self, Vec<ConfigProblem>> {
+///         Ok(Self)
+///     }
+/// }
+///
+/// impl OnResponse for NoIndex {
+///     fn on_response(
+///         &self,
+///         exchange: &Exchange,
+///         response: &Response,
+///     ) -> Result<ResponseVerdict, String> {
+///         if exchange.cookie("session").is_some() || response.status() != 200 {
+///             response.set_header("x-robots-tag", "noindex")?;
+///         }
+///         Ok(ResponseVerdict::Next)
+///     }
+/// }
+///
+/// portcullis_sdk::export!(NoIndex: on_response);
+/// ```
 pub trait OnResponse: Policy {
     /// May edit the response, replace it, or let it go on.
     ///
@@ -100,6 +141,55 @@ pub trait OnResponseBody: Policy {
 }
 
 /// Sees each attempt at an upstream when it has ended.
+///
+/// ```standalone_crate
+/// use portcullis_sdk::{
+///     Attempt, AttemptVerdict, ConfigProblem, EndpointChoice, Exchange, Manifest, OnAttempt, Plan,
+///     Policy, Response,
+/// };
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Config {}
+///
+/// struct Elsewhere;
+///
+/// impl Policy for Elsewhere {
+///     type Config = Config;
+///     const MANIFEST: Manifest = Manifest {
+///         name: "elsewhere",
+///         version: env!("CARGO_PKG_VERSION"),
+///         description: "Tries another endpoint once where the first is at fault",
+///         annotations: &[],
+///     };
+///     fn configure(_: Config) -> Result<Self, Vec<ConfigProblem>> {
+///         Ok(Self)
+///     }
+/// }
+///
+/// impl OnAttempt for Elsewhere {
+///     fn on_attempt(
+///         &self,
+///         _: &Exchange,
+///         last: Attempt,
+///         response: Option<&Response>,
+///     ) -> Result<AttemptVerdict, String> {
+///         let is_at_fault = response.is_none_or(|response| response.status() == 503);
+///         if last.number > 1 || !is_at_fault || !last.idempotent {
+///             return Ok(AttemptVerdict::Abstain);
+///         }
+///         // The gateway waits, and bounds it by deadline, budget and the route's max_attempts.
+///         Ok(AttemptVerdict::Retry(Plan {
+///             delay_ms: 0,
+///             endpoint: EndpointChoice::OtherEndpoint,
+///             try_timeout_ms: None,
+///         }))
+///     }
+/// }
+///
+/// portcullis_sdk::export!(Elsewhere: on_attempt);
+/// ```
 pub trait OnAttempt: Policy {
     /// Says whether to try again. `response` is absent when `last.failure` is set; its body can't be read.
     ///
@@ -115,6 +205,42 @@ pub trait OnAttempt: Policy {
 }
 
 /// Sees an exchange when its last byte is sent.
+///
+/// ```standalone_crate
+/// use portcullis_sdk::{
+///     ConfigProblem, Exchange, Manifest, OnLog, Policy, Response, Summary, metrics,
+/// };
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Config {}
+///
+/// struct Meter;
+///
+/// impl Policy for Meter {
+///     type Config = Config;
+///     const MANIFEST: Manifest = Manifest {
+///         name: "meter",
+///         version: env!("CARGO_PKG_VERSION"),
+///         description: "Counts the bytes of each tenant",
+///         annotations: &[],
+///     };
+///     fn configure(_: Config) -> Result<Self, Vec<ConfigProblem>> {
+///         Ok(Self)
+///     }
+/// }
+///
+/// impl OnLog for Meter {
+///     fn on_log(&self, exchange: &Exchange, _: Option<&Response>, summary: Summary) {
+///         let tenant = exchange.header("x-tenant").unwrap_or_default();
+///         let bytes = summary.request_bytes + summary.response_bytes;
+///         metrics::count("bytes", bytes as f64, &[("tenant", &tenant)]);
+///     }
+/// }
+///
+/// portcullis_sdk::export!(Meter: on_log);
+/// ```
 pub trait OnLog: Policy {
     /// Nobody waits for it, and nothing can be changed: edits answer `too-late`. `response` is absent where the
     /// client has left before there was one. It is called for each policy of the route that exports it, also
