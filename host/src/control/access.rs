@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +15,9 @@ use super::control_listener::ControlState;
 use super::role::Role;
 use super::tokens::Holder;
 use crate::policy_store::entry::Actor;
+
+/// What a call may take, its body included: an upload over a slow line, and a large policy to compile.
+const REQUEST_TIME: Duration = Duration::from_mins(2);
 
 /// Who calls.
 #[derive(Debug, Clone)]
@@ -31,7 +36,11 @@ pub(super) async fn check(
     match holder(&state, request.headers()) {
         Ok(holder) => {
             request.extensions_mut().insert(Caller { holder, address });
-            next.run(request).await
+            let answered = tokio::time::timeout(REQUEST_TIME, next.run(request));
+            answered.await.unwrap_or_else(|_| {
+                let detail = format!("not done within {REQUEST_TIME:?}");
+                Refusal::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
+            })
         }
         Err(refusal) => refusal.into_response(),
     }

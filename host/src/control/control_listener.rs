@@ -5,12 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use portcullis_config::Control;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -27,6 +31,13 @@ use crate::wasm::engine::Engines;
 
 /// Components that may be received at once: each is held in memory.
 const MAX_UPLOADS: usize = 2;
+
+/// Connections at once; further ones are closed.
+const MAX_CONNECTIONS: usize = 100;
+/// How long the head of a request may take, and the pause before it.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Pause after a connection could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the API sees of the gateway.
 pub struct ControlState {
@@ -85,11 +96,35 @@ impl ControlListener {
             started: Instant::now(),
             uploads: Semaphore::new(MAX_UPLOADS),
         };
-        let router = router(Arc::new(state)).into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(self.listener, router).await {
-                tracing::error!("the control listener ended: {error}");
+        tokio::spawn(accept(self.listener, router(Arc::new(state))));
+    }
+}
+
+/// Serves one connection after another, for as long as the process lives.
+async fn accept(listener: TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let (stream, client) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Most often too many open files; those of others are closed meanwhile.
+                tracing::warn!("control: no connection is taken: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
             }
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            continue;
+        };
+        let router = router.clone().layer(Extension(ConnectInfo(client)));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+        let service = TowerToHyperService::new(router);
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(async move {
+            // Who breaks off knows it.
+            let _ = connection.await;
+            drop(place);
         });
     }
 }

@@ -1,12 +1,15 @@
 //! The control API: who may call it, and what it tells.
 
+use std::time::Duration;
+
 use http::Method;
 use mock_service::MockService;
 use serde_json::Value;
 
 use crate::support::controlled::Controlled;
 use crate::support::process::run;
-use crate::support::{Answer, component};
+use crate::support::raw::RawConnection;
+use crate::support::{Answer, component, eventually};
 
 /// A gateway with a policy and two routes, and its upstream.
 async fn started() -> (MockService, Controlled) {
@@ -319,6 +322,29 @@ async fn the_command_line_asks_it() {
         closed.errors.contains("is the gateway running"),
         "{closed:?}"
     );
+}
+
+#[tokio::test]
+async fn callers_that_say_nothing_are_few_and_not_waited_for_long() {
+    let (_upstream, controlled) = started().await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(RawConnection::connect(controlled.address).await);
+    }
+    eventually("one more is closed at once", async || {
+        let mut more = RawConnection::connect(controlled.address).await;
+        let closed = tokio::time::timeout(Duration::from_secs(3), more.rest());
+        closed.await.is_ok()
+    })
+    .await;
+    // The gateway gives up those that have been silent for ten seconds.
+    for mut connection in silent {
+        connection.rest().await;
+    }
+    eventually("callers are answered again", async || {
+        controlled.ask(&["status"]).code == Some(0)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -162,3 +162,34 @@ async fn a_gateway_that_is_killed_while_it_publishes_serves_the_last_complete_ve
     println!("{kills} kills, {entries} changes; the chain holds");
     assert!(entries > 1, "nothing was published");
 }
+
+#[tokio::test]
+async fn who_hangs_up_while_pushing_leaves_no_half_change() {
+    let upstream = MockService::start().await;
+    let open = crate::support::component("fixtures/noop");
+    let (store, open) = ("{ directory: store }", format!("file:{}", open.display()));
+    let controlled = Controlled::start(&config(&upstream, store, &open)).await;
+    push(&controlled, &numbered(0)).await;
+    let gateway = &controlled.gateway;
+    gateway.write_config(&config(&upstream, store, "store:guard"));
+    gateway
+        .wait_for_log("revision 2 of the config serves")
+        .await;
+    let (address, token) = (controlled.address, controlled.token("admin"));
+    let mut random = StdRng::seed_from_u64(11);
+    for number in 1..=25 {
+        let component = numbered(number);
+        let upload = crate::support::controlled::try_upload(address, &token, &component);
+        // The moment is what is tested, not waited for.
+        let moment = Duration::from_millis(random.random_range(0..150));
+        let _ = tokio::time::timeout(moment, upload).await;
+    }
+    // The next change is made after those that are under way.
+    push(&controlled, &numbered(1_000)).await;
+    let rolled_back = controlled.ask(&["policy", "rollback", "guard"]);
+    assert_eq!(rolled_back.code, Some(0), "{rolled_back:?}");
+    let stored = controlled.get("/api/v1/store/guard", "viewer").await.json();
+    let serving = controlled.get("/api/v1/policies", "viewer").await.json();
+    assert_eq!(serving["policies"][0]["stored_version"], stored["active"]);
+    assert!(stored["active"].as_u64().unwrap() > 1, "{stored}");
+}

@@ -13,6 +13,7 @@ use crate::control::access::Caller;
 use crate::control::answer::Refusal;
 use crate::control::control_listener::ControlState;
 use crate::control::role::Role;
+use crate::policy_store::entry::Actor;
 use crate::policy_store::store::StoreError;
 use crate::publisher::{Because, ChangeError, Published};
 
@@ -82,10 +83,13 @@ pub(in crate::control) async fn activate(
     Json(activation): Json<Activation>,
 ) -> Result<Json<Change>, Refusal> {
     caller.needs(Role::Operator)?;
-    let because = because(&caller, &activation.reason)?;
-    let publisher = &state.gateway.publisher;
-    let activated = publisher.activate(&policy, activation.version, because);
-    answer(&state, &policy, activated.await)
+    let because = because(&caller, activation.reason)?;
+    let (publisher, name) = (state.gateway.publisher.clone(), policy.clone());
+    let activated = undisturbed(async move {
+        let version = activation.version;
+        publisher.activate(&name, version, because.borrowed()).await
+    });
+    answer(&state, &policy, activated.await?)
 }
 
 /// Serves the version that served before the active one, and is still there. Needs the role operator.
@@ -106,9 +110,11 @@ pub(in crate::control) async fn roll_back(
     Json(reason): Json<Reason>,
 ) -> Result<Json<Change>, Refusal> {
     caller.needs(Role::Operator)?;
-    let because = because(&caller, &reason.reason)?;
-    let rolled_back = state.gateway.publisher.roll_back(&policy, because).await;
-    answer(&state, &policy, rolled_back)
+    let because = because(&caller, reason.reason)?;
+    let (publisher, name) = (state.gateway.publisher.clone(), policy.clone());
+    let rolled_back =
+        undisturbed(async move { publisher.roll_back(&name, because.borrowed()).await });
+    answer(&state, &policy, rolled_back.await?)
 }
 
 /// Deletes a version that does not serve. Needs the role admin.
@@ -128,10 +134,12 @@ pub(in crate::control) async fn delete(
     Query(reason): Query<Reason>,
 ) -> Result<Json<Deleted>, Refusal> {
     caller.needs(Role::Admin)?;
-    let because = because(&caller, &reason.reason)?;
-    let publisher = &state.gateway.publisher;
-    let deleted = publisher.delete(&policy, version, because).await;
+    let because = because(&caller, reason.reason)?;
+    let publisher = state.gateway.publisher.clone();
+    let deleted =
+        undisturbed(async move { publisher.delete(&policy, version, because.borrowed()).await });
     deleted
+        .await?
         .map(|()| Json(Deleted { deleted: 1 }))
         .map_err(refuse)
 }
@@ -153,10 +161,12 @@ pub(in crate::control) async fn delete_unused(
     Query(reason): Query<Reason>,
 ) -> Result<Json<Deleted>, Refusal> {
     caller.needs(Role::Admin)?;
-    let because = because(&caller, &reason.reason)?;
-    let publisher = &state.gateway.publisher;
-    let deleted = publisher.delete_unused(&policy, because).await;
+    let because = because(&caller, reason.reason)?;
+    let publisher = state.gateway.publisher.clone();
+    let deleted =
+        undisturbed(async move { publisher.delete_unused(&policy, because.borrowed()).await });
     deleted
+        .await?
         .map(|deleted| Json(Deleted { deleted }))
         .map_err(refuse)
 }
@@ -178,20 +188,47 @@ pub(super) fn answer(
     }))
 }
 
-/// The reason, if it is short.
-pub(super) fn checked_reason(reason: &str) -> Result<&str, Refusal> {
+/// Refuses a reason that is too long.
+pub(super) fn checked_reason(reason: &str) -> Result<(), Refusal> {
     if reason.chars().count() <= MAX_REASON {
-        return Ok(reason);
+        return Ok(());
     }
     let detail = format!("reason: at most {MAX_REASON} characters");
     Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
 }
 
-fn because<'a>(caller: &Caller, reason: &'a str) -> Result<Because<'a>, Refusal> {
-    Ok(Because {
-        by: caller.actor(),
-        reason: checked_reason(reason)?,
+/// Goes on to its end also where the caller hangs up: a change that is written down and not served would
+/// be half a change.
+pub(super) async fn undisturbed<T: Send + 'static>(
+    change: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::spawn(change).await.map_err(|error| {
+        let detail = format!(
+            "the change did not end: {error}; `portcullis journal` tells what was made of it"
+        );
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     })
+}
+
+/// Who asks for a change, and why.
+struct Asked {
+    by: Actor,
+    reason: String,
+}
+
+impl Asked {
+    fn borrowed(&self) -> Because<'_> {
+        Because {
+            by: self.by.clone(),
+            reason: &self.reason,
+        }
+    }
+}
+
+fn because(caller: &Caller, reason: String) -> Result<Asked, Refusal> {
+    checked_reason(&reason)?;
+    let by = caller.actor();
+    Ok(Asked { by, reason })
 }
 
 /// What is answered to who wanted a change that was not made.

@@ -12,7 +12,7 @@ use portcullis_config::is_name;
 use utoipa::ToSchema;
 
 use super::store::store_of;
-use super::store_changes::{self, Change, checked_reason};
+use super::store_changes::{self, Change, checked_reason, undisturbed};
 use crate::control::access::Caller;
 use crate::control::answer::Refusal;
 use crate::control::control_listener::ControlState;
@@ -76,18 +76,20 @@ pub(in crate::control) async fn push(
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail));
     };
     let form = read(form).await?;
-    let reason = checked_reason(form.reason.as_deref().unwrap_or_default())?;
-    let upload = Upload {
-        policy: &policy,
-        component: &form.component,
-        activate: form.activate.unwrap_or(true),
-    };
-    let because = Because {
-        by: caller.actor(),
-        reason,
-    };
-    let pushed = state.gateway.publisher.push(upload, because).await;
-    store_changes::answer(&state, &policy, pushed)
+    let reason = form.reason.unwrap_or_default();
+    checked_reason(&reason)?;
+    let publisher = state.gateway.publisher.clone();
+    let name = policy.clone();
+    let pushed = undisturbed(async move {
+        let upload = Upload {
+            policy: &name,
+            component: &form.component,
+            activate: form.activate.unwrap_or(true),
+        };
+        let (by, reason) = (caller.actor(), reason.as_str());
+        publisher.push(upload, Because { by, reason }).await
+    });
+    store_changes::answer(&state, &policy, pushed.await?)
 }
 
 async fn read(mut multipart: Multipart) -> Result<UploadForm, Refusal> {
