@@ -172,7 +172,7 @@ routes:
         .unwrap_or_else(|errors| panic!("{errors}"));
     let metrics = Arc::new(Metrics::start().expect("metrics"));
     let compiling = CompilerSettings::new(env!("CARGO_BIN_EXE_portcullis"), None);
-    let engines = Arc::new(Engines::start(compiling).expect("engines"));
+    let engines = Arc::new(Engines::start(compiling, 4_000).expect("engines"));
     let foundations = Foundations {
         access_logs: AccessLogs::default(),
         loader: PolicyLoader::new(engines),

@@ -65,6 +65,10 @@ pub(crate) struct GatewayFile {
     /// Worker threads; as many as the machine has cores if left out.
     #[schemars(range(min = 1, max = 256))]
     pub(crate) workers: Option<Part<u16>>,
+    /// Instances of policies that may be live at once; a request that needs one more gets 503.
+    #[serde(default = "default_policy_instances")]
+    #[schemars(range(min = 10, max = 10000))]
+    pub(crate) policy_instances: Part<u32>,
     /// How long requests in flight may take to finish when the gateway stops: up to 1h.
     #[serde(default = "default_drain_timeout")]
     pub(crate) drain_timeout: Part<DurationText>,
@@ -133,6 +137,10 @@ pub(crate) struct RedisFile {
 
 fn duration(duration: Duration) -> Part<DurationText> {
     Part::Read(DurationText(duration))
+}
+
+fn default_policy_instances() -> Part<u32> {
+    Part::Read(Config::DEFAULT_POLICY_INSTANCES)
 }
 
 fn default_drain_timeout() -> Part<DurationText> {

@@ -33,6 +33,8 @@ pub struct Config {
     pub policy_store: Option<PolicyStore>,
     /// Worker threads, 1 to 256. `None`: as many as the machine has cores.
     pub workers: Option<usize>,
+    /// Instances of policies that may be live at once: 10 to 10,000, which is the default.
+    pub policy_instances: u32,
     /// How long requests in flight may take to finish when the gateway stops: 0 to 1 hour, default 10 s.
     pub drain_timeout: Duration,
     /// What clients may send and hold.
@@ -69,6 +71,9 @@ pub struct Config {
 }
 
 impl Config {
+    /// Of [`Config::policy_instances`].
+    pub const DEFAULT_POLICY_INSTANCES: u32 = 10_000;
+
     /// Of [`Config::drain_timeout`].
     pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -70,6 +70,7 @@ pub(crate) fn validate(
     ];
     listeners::check_addresses(listeners.as_deref(), others, checks);
     let workers = file.workers.map(|part| checks.read("workers", part));
+    let policy_instances = checks.read("policy_instances", file.policy_instances);
     let drain_timeout = checks.duration("drain_timeout", file.drain_timeout, Duration::ZERO, HOUR);
     let limits = client::limits(file.limits, checks);
     let timeouts = client::timeouts(file.timeouts, checks);
@@ -107,6 +108,7 @@ pub(crate) fn validate(
         control: present(control)?,
         policy_store: present(policy_store)?,
         workers: present(workers)?.map(usize::from),
+        policy_instances: policy_instances?,
         drain_timeout: drain_timeout?,
         limits: limits?,
         timeouts: timeouts?,

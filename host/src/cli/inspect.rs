@@ -17,7 +17,7 @@ pub(super) async fn inspect(component: &str) -> Result<(), String> {
         Some(name) => ComponentSource::Builtin(name.to_owned()),
         None => ComponentSource::File(component.strip_prefix("file:").unwrap_or(component).into()),
     };
-    let engines = Engines::start(CompilerSettings::new(OWN_PROGRAM, None))
+    let engines = Engines::start(CompilerSettings::new(OWN_PROGRAM, None), 10)
         .map_err(|error| format!("portcullis: {error}"))?;
     let policy = PolicyLoader::new(Arc::new(engines))
         .load(&source, &ActiveVersions::default())

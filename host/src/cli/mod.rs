@@ -166,19 +166,19 @@ impl ConfigArguments {
             Err(errors) if errors.sound.policies.is_empty() => return Err(errors.to_string()),
             Err(errors) => errors,
         };
-        match self.engines() {
+        match self.engines(Config::DEFAULT_POLICY_INSTANCES) {
             Ok(engines) => Err(server::check_on(errors, engines).await.to_string()),
             Err(message) => Err(format!("{errors}\n{message}")),
         }
     }
 
-    fn engines(&self) -> Result<Arc<Engines>, String> {
+    fn engines(&self, instances: u32) -> Result<Arc<Engines>, String> {
         let cache = self
             .cache
             .clone()
             .or_else(default_cache)
             .and_then(own_directory);
-        Engines::start(CompilerSettings::new(OWN_PROGRAM, cache))
+        Engines::start(CompilerSettings::new(OWN_PROGRAM, cache), instances)
             .map(Arc::new)
             .map_err(|error| format!("portcullis: {error}"))
     }

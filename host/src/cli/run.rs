@@ -17,7 +17,7 @@ pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
     let mut signals = Signals::catch().map_err(|error| format!("portcullis: signals: {error}"))?;
     open_files::raise(&config.limits);
     let started = tokio::select! {
-        started = server::start(&config, arguments.engines()?) => started,
+        started = server::start(&config, arguments.engines(config.policy_instances)?) => started,
         () = stop(&mut signals.interrupt, &mut signals.terminate) => return Ok(()),
     };
     let running = started.map_err(|error| arguments.explain(error))?;

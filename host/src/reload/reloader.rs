@@ -101,6 +101,10 @@ fn needs_restart(started: &Config, config: &Config) -> impl Iterator<Item = &'st
         ("metrics", started.metrics != config.metrics),
         ("control", started.control != config.control),
         ("policy_store", started.policy_store != config.policy_store),
+        (
+            "policy_instances",
+            started.policy_instances != config.policy_instances,
+        ),
         ("workers", started.workers != config.workers),
         (
             "drain_timeout",

@@ -21,9 +21,11 @@ use super::compile::compiler::{Compiler, CompilerSettings};
 /// the end of a hook's time is noticed in a guest that never calls the host.
 const EPOCH: Duration = Duration::from_millis(2);
 
-/// Instances that may be live at once in the process. Each takes up to 4 of the kernel's
-/// `vm.max_map_count` (65 530 by default) and its fiber's stack 2: 4 000 stay far below.
-const LIVE_INSTANCES: u32 = 4_000;
+/// Parts of the process' memory that the kernel counts (`vm.max_map_count`, 65,530 by default): those of a live
+/// instance, of which two are its stack's and there from the start.
+const MAPS_OF_AN_INSTANCE: u64 = 6;
+/// Parts that everything else may have: beyond the kernel's count no allocation succeeds.
+const OTHER_MAPS: u64 = 5_000;
 
 /// A component with imports is linked from three core modules (itself and two shims) with two tables.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 3;
@@ -61,9 +63,10 @@ pub enum EngineError {
 }
 
 impl Engines {
-    /// Starts the engine that serves. Policies are compiled by children of [`CompilerSettings::program`].
-    pub fn start(settings: CompilerSettings) -> Result<Self, EngineError> {
-        let serving = Engine::new(&serving_config())?;
+    /// Starts the engine that serves, with room for so many live instances at once, or as many of them as the kernel
+    /// has room for. Policies are compiled by children of [`CompilerSettings::program`].
+    pub fn start(settings: CompilerSettings, instances: u32) -> Result<Self, EngineError> {
+        let serving = Engine::new(&serving_config(bounded_by_kernel(instances)))?;
         let epochs = EpochTicker::start(serving.clone())?;
         Ok(Self {
             compiler: Compiler::new(serving.clone(), settings)?,
@@ -97,13 +100,13 @@ fn code_config() -> Config {
     config
 }
 
-fn serving_config() -> Config {
+fn serving_config(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(LIVE_INSTANCES)
-        .total_stacks(LIVE_INSTANCES)
-        .total_memories(LIVE_INSTANCES)
-        .total_core_instances(LIVE_INSTANCES * CORE_INSTANCES_PER_COMPONENT)
-        .total_tables(LIVE_INSTANCES * TABLES_PER_COMPONENT)
+    pool.total_component_instances(instances)
+        .total_stacks(instances)
+        .total_memories(instances)
+        .total_core_instances(instances * CORE_INSTANCES_PER_COMPONENT)
+        .total_tables(instances * TABLES_PER_COMPONENT)
         .max_memory_size(MAX_MEMORY_BYTES)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
@@ -152,6 +155,25 @@ impl CacheStore for CompiledFunctions {
     }
 }
 
+/// As many instances as the kernel has room for; fewer than are wanted are said so.
+fn bounded_by_kernel(wanted: u32) -> u32 {
+    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+    let limit = limit.ok().and_then(|text| text.trim().parse().ok());
+    let room = limit.map_or(u32::MAX, instances_within);
+    if room < wanted {
+        tracing::warn!(
+            "room for {room} policy instances at once, not {wanted}: vm.max_map_count is low; `sysctl vm.max_map_count=65530` makes room"
+        );
+    }
+    wanted.min(room)
+}
+
+/// Instances for which the kernel's count has room, and at least a few.
+fn instances_within(maps: u64) -> u32 {
+    let room = maps.saturating_sub(OTHER_MAPS) / MAPS_OF_AN_INSTANCE;
+    u32::try_from(room.max(100)).unwrap_or(u32::MAX)
+}
+
 /// Makes an engine's epochs pass while it lives.
 pub(super) struct EpochTicker {
     stop: Arc<AtomicBool>,
@@ -192,7 +214,17 @@ impl Drop for EpochTicker {
 mod tests {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+    use portcullis_config::Config as GatewayConfig;
+
     use super::*;
+
+    #[test]
+    fn the_kernels_default_has_room_for_the_default() {
+        assert!(instances_within(65_530) >= GatewayConfig::DEFAULT_POLICY_INSTANCES);
+        assert_eq!(instances_within(35_000), 5_000);
+        assert_eq!(instances_within(0), 100);
+        assert_eq!(instances_within(u64::MAX), u32::MAX);
+    }
 
     fn compatibility(engine: &Engine) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -202,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_the_child_compiles_is_what_the_gateway_runs() {
-        let serving = Engine::new(&serving_config()).unwrap();
+        let serving = Engine::new(&serving_config(10)).unwrap();
         assert_eq!(
             compatibility(&compiling().unwrap()),
             compatibility(&serving)

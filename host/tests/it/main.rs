@@ -72,6 +72,7 @@ mod streamed_requests;
 mod streamed_responses;
 mod streaming;
 mod support;
+mod suspended;
 mod tls;
 mod trailers;
 mod tunnels;

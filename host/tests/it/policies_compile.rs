@@ -23,7 +23,7 @@ use crate::support::{TestGateway, bombs, compiling, complete, component, eventua
 const SOUND: &str = "sound";
 
 fn engines(settings: CompilerSettings) -> Arc<Engines> {
-    Arc::new(Engines::start(settings).unwrap())
+    Arc::new(Engines::start(settings, 100).unwrap())
 }
 
 /// A config with one use of the component at `path`.

@@ -89,7 +89,7 @@ pub(crate) fn metric(page: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
 fn engines() -> Arc<Engines> {
     static ENGINES: OnceLock<Arc<Engines>> = OnceLock::new();
     ENGINES
-        .get_or_init(|| Arc::new(Engines::start(compiling(Some(cache()))).unwrap()))
+        .get_or_init(|| Arc::new(Engines::start(compiling(Some(cache())), 4_000).unwrap()))
         .clone()
 }
 

@@ -29,6 +29,7 @@ fn the_sample_becomes_the_model() {
         control: None,
         policy_store: None,
         workers: Some(2),
+        policy_instances: 10_000,
         drain_timeout: Duration::from_secs(20),
         limits: ClientLimits::default(),
         timeouts: ClientTimeouts::default(),
