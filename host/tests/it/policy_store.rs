@@ -20,7 +20,7 @@ policy_store: {store}
 upstreams:
   u: {{ endpoints: [{}] }}
 policies:
-  guard: {{ component: '{component}' }}
+  guard: {{ component: '{component}', limits: {{ time: 10s }} }}
 routes:
   - name: guarded
     match: {{ path_prefix: /guarded }}
