@@ -102,9 +102,9 @@ async fn a_request_whose_client_leaves_ends_its_hook() {
 
 #[tokio::test]
 async fn with_no_instance_left_a_body_is_not_begun() {
-    /// As many as the process has.
-    const CONNECTIONS: usize = 40;
+    const CONNECTIONS: usize = 4;
     const STREAMS: usize = 100;
+    const ALL: usize = CONNECTIONS * STREAMS;
     // It has no other hook.
     let mask = policy_on("mask", "mask-digits", "limits: { time: 30s }");
     let config = "{ shown: 0 }";
@@ -114,6 +114,7 @@ async fn with_no_instance_left_a_body_is_not_begun() {
     };
     let gateway = Portcullis::start(&format!(
         "
+policy_instances: {ALL}
 policies:
   {mask}
 routes:
@@ -140,8 +141,7 @@ routes:
         }
         drop(task);
     }
-    let all = (CONNECTIONS * STREAMS) as f64;
-    gateway.wait_for_metric(INSTANCES, &[], all).await;
+    gateway.wait_for_metric(INSTANCES, &[], ALL as f64).await;
     let mut client = gateway.client().await;
     let answer = client.send(Method::GET, "/closed", &[], "").await;
     assert_eq!(answer.status, 503);
