@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::control_client::{Call, ControlArguments};
+use super::control_client::{Call, ControlArguments, list, text};
 
 /// Prints what the gateway is doing.
 pub(super) async fn status(arguments: &ControlArguments) -> Result<(), String> {
@@ -102,14 +102,6 @@ pub(super) async fn list_policies(arguments: &ControlArguments) -> Result<(), St
         );
     }
     Ok(())
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 fn or_none(names: &[&str]) -> String {

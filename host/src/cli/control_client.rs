@@ -99,15 +99,14 @@ impl ControlArguments {
 /// The detail of a refusal, and each of its problems on a line of its own.
 fn refusal(answer: &Value) -> String {
     let detail = answer["detail"].as_str();
-    let mut text = detail.unwrap_or("this is no control API").to_owned();
-    for problem in answer["problems"].as_array().map_or(&[][..], Vec::as_slice) {
+    let mut told = detail.unwrap_or("this is no control API").to_owned();
+    for problem in list(&answer["problems"]) {
         let line = problem["line"].as_u64();
         let line = line.map_or_else(String::new, |line| format!("{line}: "));
-        let (path, message) = (problem["path"].as_str(), problem["message"].as_str());
-        let (path, message) = (path.unwrap_or_default(), message.unwrap_or_default());
-        text.push_str(&format!("\n  {line}{path}: {message}"));
+        let (path, message) = (text(&problem["path"]), text(&problem["message"]));
+        told.push_str(&format!("\n  {line}{path}: {message}"));
     }
-    text
+    told
 }
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -133,4 +132,14 @@ async fn ask(
     let answer = sender.send_request(request.body(Full::new(body))?).await?;
     let status = answer.status();
     Ok((status, answer.into_body().collect().await?.to_bytes()))
+}
+
+/// The members of a list; none of what is no list.
+pub(super) fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A text; empty for what is none.
+pub(super) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::control_client::{Call, ControlArguments};
+use super::control_client::{Call, ControlArguments, list, text};
 use crate::policy_store::store::PolicyStore;
 
 /// Between the parts of an upload; random enough not to be in a component.
@@ -296,14 +296,6 @@ fn actor(by: &Value) -> String {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 fn or_none(names: &[&str]) -> String {
