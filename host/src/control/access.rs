@@ -38,7 +38,9 @@ pub(super) async fn check(
             request.extensions_mut().insert(Caller { holder, address });
             let answered = tokio::time::timeout(REQUEST_TIME, next.run(request));
             answered.await.unwrap_or_else(|_| {
-                let detail = format!("not done within {REQUEST_TIME:?}");
+                let detail = format!(
+                    "not done within {REQUEST_TIME:?}; a change may still be made: `portcullis journal` tells"
+                );
                 Refusal::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
             })
         }
