@@ -12,6 +12,7 @@ mod client;
 mod condition;
 mod control;
 mod destination;
+mod document;
 mod error;
 mod field_edits;
 mod file;
@@ -47,6 +48,7 @@ pub use control::Control;
 pub use destination::{
     Destination, FixedBody, FixedResponse, Redirect, RedirectPath, Share, Split,
 };
+pub use document::Document;
 pub use error::{ConfigErrors, Problem};
 pub use field_edits::{FieldEdits, FieldPart, FieldText};
 pub use listener::{
@@ -71,6 +73,7 @@ pub use schema::{json_schema, schema_problems};
 pub use secret::Secret;
 pub use sound::{Sound, SoundUse};
 pub use source::{load, parse, read};
+pub use units::{DurationText, SizeText};
 pub use upstream::{ClientCertificate, Endpoint, Protocol, Timeouts, Upstream, UpstreamTls};
 
 #[cfg(test)]

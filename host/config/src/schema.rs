@@ -2,9 +2,9 @@
 
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
-use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use crate::file::GatewayFile;
@@ -15,10 +15,15 @@ use crate::wording;
 /// editors and other tools. What it cannot say, such as references and ranges of durations, only
 /// [`crate::parse`] checks.
 pub fn json_schema() -> Value {
+    schema_of::<GatewayFile>()
+}
+
+/// The JSON Schema of a file format.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     SchemaSettings::draft2020_12()
         .with_transform(Tidy)
         .into_generator()
-        .into_root_schema_for::<GatewayFile>()
+        .into_root_schema_for::<T>()
         .to_value()
 }
 

@@ -18,16 +18,30 @@ const SIZE_UNITS: [(&str, u64); 4] = [
 
 /// A duration of whole milliseconds as the config writes it: a whole number and `ms`, `s`, `m` or `h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct DurationText(pub(crate) Duration);
+pub struct DurationText(pub(crate) Duration);
 
 /// A size in bytes as the config writes it: a whole number and `B`, `KiB`, `MiB` or `GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SizeText(pub(crate) u64);
+pub struct SizeText(pub(crate) u64);
 
 /// The text has no known unit, no whole number, or is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
-pub(crate) struct UnitError(&'static str);
+pub struct UnitError(&'static str);
+
+impl DurationText {
+    /// The duration.
+    pub fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl SizeText {
+    /// Bytes.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
 
 impl FromStr for DurationText {
     type Err = UnitError;
