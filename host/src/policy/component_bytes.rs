@@ -9,23 +9,8 @@ use crate::policy_store::active::ActiveVersions;
 /// A larger file is no policy; Python's with its interpreter are 18 MB.
 pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 
-/// The policies that the binary carries, by name.
-const BUILTIN: &[(&str, &[u8])] = &[
-    (
-        "rate-limit",
-        include_bytes!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../target/policies/rate-limit.wasm"
-        )),
-    ),
-    (
-        "retry",
-        include_bytes!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../target/policies/retry.wasm"
-        )),
-    ),
-];
+/// The policies that the binary carries, by name; the build script lists them.
+const BUILTIN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
 /// The bytes behind a source, of the store in its `active` version; a message that names the source and the remedy
 /// otherwise.
