@@ -79,8 +79,11 @@ impl Default for ExchangeMemory {
 
 impl Values {
     fn keep(&mut self, place: usize, state: Option<Vec<u8>>, shared: Vec<(String, String)>) {
-        if let (Some(slot), Some(value)) = (self.states.get_mut(place), state) {
-            *slot = Some(value);
+        if let Some(value) = state {
+            if self.states.len() <= place {
+                self.states.resize(place + 1, None);
+            }
+            self.states[place] = Some(value);
         }
         for (key, value) in shared {
             match self.shared.iter_mut().find(|(name, _)| *name == key) {

@@ -246,9 +246,10 @@ fn not_an_integer() -> Error {
 }
 
 impl HostState {
-    fn kv(&self) -> Result<&KvSpace, Error> {
+    /// The policy's space, and now.
+    fn kv(&self) -> Result<(&KvSpace, Instant), Error> {
         match (&self.capabilities.kv, self.phase) {
-            (Some(space), Some(_)) => Ok(space),
+            (Some(space), Some(_)) => Ok((space, self.capabilities.clock.instant())),
             (None, Some(_)) => Err(Error::Denied("the policy has no grant for kv".to_owned())),
             (_, None) => Err(Error::Denied(
                 "not during describe and configure".to_owned(),
@@ -260,7 +261,7 @@ impl HostState {
 impl Host for HostState {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         self.called()?;
-        Ok(self.kv().map(|space| space.get(&key, Instant::now())))
+        Ok(self.kv().map(|(space, now)| space.get(&key, now)))
     }
 
     fn set(
@@ -272,12 +273,12 @@ impl Host for HostState {
         self.called()?;
         Ok(self
             .kv()
-            .and_then(|space| space.set(key, value, ttl(ttl_ms), Instant::now())))
+            .and_then(|(space, now)| space.set(key, value, ttl(ttl_ms), now)))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<Result<bool, Error>> {
         self.called()?;
-        Ok(self.kv().map(|space| space.delete(&key, Instant::now())))
+        Ok(self.kv().map(|(space, now)| space.delete(&key, now)))
     }
 
     fn increment(
@@ -289,7 +290,7 @@ impl Host for HostState {
         self.called()?;
         Ok(self
             .kv()
-            .and_then(|space| space.increment(key, delta, ttl(ttl_ms), Instant::now())))
+            .and_then(|(space, now)| space.increment(key, delta, ttl(ttl_ms), now)))
     }
 
     fn swap(
@@ -300,9 +301,9 @@ impl Host for HostState {
         ttl_ms: Option<u32>,
     ) -> wasmtime::Result<Result<bool, Error>> {
         self.called()?;
-        Ok(self.kv().and_then(|space| {
-            space.swap(key, expect.as_deref(), value, ttl(ttl_ms), Instant::now())
-        }))
+        Ok(self
+            .kv()
+            .and_then(|(space, now)| space.swap(key, expect.as_deref(), value, ttl(ttl_ms), now)))
     }
 }
 

@@ -19,9 +19,11 @@ use std::sync::Arc;
 
 use portcullis_config::Secret;
 
+use self::clock::Clock;
 use self::kv::KvSpace;
 use self::log_budget::LogBudget;
 use self::outcall::OutcallGrant;
+use self::random::RandomSource;
 use self::redis::RedisGrant;
 use crate::route::destination::Target;
 use crate::telemetry::policy::PolicyCounters;
@@ -47,6 +49,10 @@ pub struct Capabilities {
     pub secrets: BTreeMap<String, Secret>,
     /// Requests of its own.
     pub outcall: Option<OutcallGrant>,
+    /// Its time.
+    pub clock: Clock,
+    /// Its random bits.
+    pub random: RandomSource,
 }
 
 impl Capabilities {

@@ -16,6 +16,7 @@ use crate::error::GatewayError;
 use crate::exchange::{Exchange, LocalResponse};
 use crate::response_body::Content;
 use crate::wasm::call::{self, Ended, Seat};
+use crate::wasm::outcall_desk::Sender;
 use crate::wasm::{Phase, fault::Fault};
 use crate::worker::Revision;
 
@@ -150,7 +151,9 @@ pub(super) fn seat<'a>(revision: &'a Revision, member: &'a PolicyUse) -> Seat<'a
     Seat {
         policy: &member.policy,
         pool: &revision.sandboxes[member.slot],
-        revision,
+        worker: revision.worker,
+        sender: Sender::Worker(revision),
+        uses: Some(&revision.metrics.policy_uses),
         place: member.place,
     }
 }

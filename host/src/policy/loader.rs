@@ -313,6 +313,7 @@ impl LoadedPolicy {
                 .map(|(name, secret)| (name.clone(), secret.clone()))
                 .collect(),
             outcall,
+            ..Capabilities::default()
         }
     }
 }
@@ -358,7 +359,7 @@ fn version(source: &ComponentSource, active: &ActiveVersions) -> Option<u64> {
 
 /// An import without a grant is refused, unless the operator has stubbed it or the policy says
 /// that it works without.
-fn missing_grants(component: &PolicyComponent, policy: &PolicyConfig) -> Vec<String> {
+pub(crate) fn missing_grants(component: &PolicyComponent, policy: &PolicyConfig) -> Vec<String> {
     let excused = |name: &str| {
         policy.stub.iter().any(|stub| stub.name() == name)
             || component

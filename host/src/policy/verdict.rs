@@ -172,6 +172,22 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::NoEndpoint,
+        Self::Overloaded,
+        Self::Dns,
+        Self::ConnectRefused,
+        Self::ConnectTimeout,
+        Self::Tls,
+        Self::Send,
+        Self::Reset,
+        Self::ResponseTimeout,
+        Self::Protocol,
+        Self::RequestBody,
+        Self::Other,
+    ];
+
     /// The word of the contract, also in metrics.
     pub fn name(self) -> &'static str {
         match self {

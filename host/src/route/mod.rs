@@ -3,6 +3,7 @@
 //! Routes are ordered once, when a snapshot is built; finding is taking the first that matches, by way
 //! of a table of hosts and paths.
 
+mod bare;
 pub mod condition;
 pub mod destination;
 pub mod field_edits;

@@ -91,14 +91,14 @@ async fn run(
     let mut sandbox = seat
         .pool
         .take()
-        .unwrap_or_else(|| Sandbox::new(seat.policy, seat.revision.worker, seat.place));
+        .unwrap_or_else(|| Sandbox::new(seat.policy, seat.worker, seat.place));
     let state = sandbox.store.data_mut();
     state.lend(exchange, phase);
     state.stream = Some(desk.clone());
     let outcalls = state.outcall_desk.clone();
     desk.start();
     let hook = hook(seat.policy, &mut sandbox);
-    let hook = outcall_desk::serve(outcalls.as_deref(), seat.revision, hook);
+    let hook = outcall_desk::serve(outcalls.as_deref(), seat.sender, hook);
     let ended = within_steps(desk, time, hook).await;
     let (mut exchange, answer) = settle(seat, sandbox, ended, time);
     match &answer {

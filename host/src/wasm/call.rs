@@ -12,7 +12,7 @@ use super::bindings::portcullis::policy::http::LocalResponse as GuestResponse;
 use super::body_desk;
 use super::fault::{Fault, HostDefect};
 use super::limiter::Refused;
-use super::outcall_desk;
+use super::outcall_desk::{self, Sender};
 use super::policy::Policy;
 use super::sandbox::{Sandbox, SandboxPool};
 use super::state::THE_ONE;
@@ -26,19 +26,23 @@ use crate::policy::verdict::{
     Summary,
 };
 use crate::response_body::Content;
-use crate::worker::Revision;
+use crate::telemetry::policy_use::PolicyUseMetrics;
 
 /// Bytes of a guest's error that reach the log.
 const MAX_ERROR_BYTES: usize = 512;
 
-/// Where a hook is run: the worker's revision, its idle instances, the policy's place in the chain.
+/// Where a hook is run: the worker and what it has for the hook, the policy's place in the chain.
 pub struct Seat<'a> {
     /// The policy.
     pub policy: &'a Policy,
     /// This worker's idle instances of this use.
     pub pool: &'a SandboxPool,
-    /// What the worker serves the request with.
-    pub revision: &'a Revision,
+    /// The worker's number.
+    pub worker: usize,
+    /// Who sends the hook's requests.
+    pub sender: Sender<'a>,
+    /// Where it is counted what policies were refused, if it is.
+    pub uses: Option<&'a PolicyUseMetrics>,
     /// The policy's place in its chain.
     pub place: usize,
 }
@@ -183,12 +187,12 @@ async fn run<V>(
     let mut sandbox = seat
         .pool
         .take()
-        .unwrap_or_else(|| Sandbox::new(seat.policy, seat.revision.worker, seat.place));
+        .unwrap_or_else(|| Sandbox::new(seat.policy, seat.worker, seat.place));
     sandbox.store.data_mut().lend(exchange, phase);
     let state = sandbox.store.data();
     let (bodies, outcalls) = (state.desk.clone(), state.outcall_desk.clone());
     let hook = hook(seat.policy, &mut sandbox);
-    let hook = outcall_desk::serve(outcalls.as_deref(), seat.revision, hook);
+    let hook = outcall_desk::serve(outcalls.as_deref(), seat.sender, hook);
     let hook = body_desk::serve(bodies.as_deref(), &mut body, hook);
     let ended = tokio::time::timeout(time, hook).await;
     let peers = body.is_awaited();
@@ -234,8 +238,9 @@ pub(super) fn settle<V>(
         // It has got by without.
         if let Some(passed) = refused.and_then(Refused::limit) {
             let names = &seat.policy.capabilities;
-            let uses = &seat.revision.metrics.policy_uses;
-            uses.limit_refused(&names.policy, &names.route, passed.limit());
+            if let Some(uses) = seat.uses {
+                uses.limit_refused(&names.policy, &names.route, passed.limit());
+            }
         }
         seat.pool.give_back(seat.policy, sandbox);
     }

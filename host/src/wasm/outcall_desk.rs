@@ -3,7 +3,7 @@
 //! As with bodies: connections belong to the worker's thread, and a store may change threads. The request is
 //! given up with the hook that waits for it.
 
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
@@ -14,11 +14,30 @@ use crate::policy::verdict::Failure;
 use crate::upstream::outcall::{self, Answer, Outcall, OutcallError};
 use crate::worker::Revision;
 
-type Answered = Result<Answer, OutcallError>;
+/// An answer to a policy's request, or why there is none.
+pub type Answered = Result<Answer, OutcallError>;
 type Underway<'a> = (
     Pin<Box<dyn Future<Output = Answered> + 'a>>,
     oneshot::Sender<Answered>,
 );
+
+/// Who sends what policies ask for.
+#[derive(Clone, Copy)]
+pub enum Sender<'a> {
+    /// The worker, to the upstreams of this revision.
+    Worker(&'a Revision),
+    /// Nobody: what would come back is made up.
+    Stub(&'a dyn Fn(Outcall) -> Answered),
+}
+
+impl<'a> Sender<'a> {
+    fn send(self, outcall: Outcall) -> Pin<Box<dyn Future<Output = Answered> + 'a>> {
+        match self {
+            Self::Worker(revision) => Box::pin(outcall::send(revision, outcall)),
+            Self::Stub(answer) => Box::pin(ready(answer(outcall))),
+        }
+    }
+}
 
 /// One sandbox's desk.
 #[derive(Default)]
@@ -44,27 +63,10 @@ impl OutcallDesk {
     }
 }
 
-/// Runs the hook to its end, and sends nothing: each request of its own has failed.
-pub async fn refuse<V>(desk: Option<&OutcallDesk>, hook: impl Future<Output = V>) -> V {
-    let mut hook = pin!(hook);
-    poll_fn(|cx| {
-        loop {
-            if let Poll::Ready(answer) = hook.as_mut().poll(cx) {
-                return Poll::Ready(answer);
-            }
-            // Who asked is told when the question is dropped.
-            if desk.and_then(OutcallDesk::question).is_none() {
-                return Poll::Pending;
-            }
-        }
-    })
-    .await
-}
-
 /// Runs the hook to its end, and sends a request for it when it asks.
 pub async fn serve<V>(
     desk: Option<&OutcallDesk>,
-    revision: &Revision,
+    sender: Sender<'_>,
     hook: impl Future<Output = V>,
 ) -> V {
     let mut hook = pin!(hook);
@@ -79,7 +81,7 @@ pub async fn serve<V>(
             };
             let begun = underway.take().or_else(|| {
                 let Question { outcall, answer } = desk.question()?;
-                Some((Box::pin(outcall::send(revision, outcall)) as _, answer))
+                Some((sender.send(outcall), answer))
             });
             let Some((mut call, asked)) = begun else {
                 return Poll::Pending;

@@ -20,8 +20,8 @@ enum Server {
         deadline: Duration,
         workers: Vec<WorkerConnection>,
     },
-    /// Nothing: every call is answered with `unavailable`.
-    None,
+    /// None: answers are made up.
+    Stub(Box<dyn Fn(Call) -> Result<Value, Error> + Send + Sync>),
 }
 
 /// A binding that can't be set up.
@@ -53,17 +53,24 @@ impl RedisBinding {
 
     /// One without a server, for a policy's smoke call: every call answers `unavailable`.
     pub fn unavailable() -> Self {
+        Self::stub(|_| {
+            Err(Error::Unavailable(
+                "there is no server in a smoke call".to_owned(),
+            ))
+        })
+    }
+
+    /// One whose answers are made up, for tests of policies.
+    pub fn stub(answer: impl Fn(Call) -> Result<Value, Error> + Send + Sync + 'static) -> Self {
         Self {
-            server: Server::None,
+            server: Server::Stub(Box::new(answer)),
         }
     }
 
     /// Has a call of that worker answered within the binding's deadline, connecting included.
     pub async fn ask(&self, worker: usize, call: Call) -> Result<Value, Error> {
         match &self.server {
-            Server::None => Err(Error::Unavailable(
-                "there is no server in a smoke call".to_owned(),
-            )),
+            Server::Stub(answer) => answer(call),
             Server::Remote { deadline, workers } => {
                 let place = worker.checked_rem(workers.len());
                 match place.and_then(|place| workers.get(place)) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method};
-use portcullis_config::{Match, PathNormalisation, Secret, Upgrades};
+use portcullis_config::Secret;
 use wasmtime::component::Resource;
 
 use super::message::Trial;
@@ -16,19 +16,21 @@ use crate::capability::Capabilities;
 use crate::capability::kv::KvSpaces;
 use crate::capability::outcall::OutcallGrant;
 use crate::capability::redis::{RedisBinding, RedisGrant};
-use crate::client_body::{BodyBounds, ClientBody};
+use crate::client_body::ClientBody;
 use crate::exchange::{Exchange, RequestHead};
 use crate::head::Origin;
 use crate::policy::lent_body::LentBody;
-use crate::route::destination::{Destination, Target};
-use crate::route::matcher::Matcher;
-use crate::route::{Rewrite, Route};
+use crate::policy::verdict::Failure;
+use crate::route::Route;
+use crate::route::destination::Target;
 use crate::telemetry::policy_use::LimitCounter;
+use crate::upstream::outcall::OutcallError;
 use crate::wasm::fault::Fault;
+use crate::wasm::outcall_desk::{self, Sender};
 use crate::wasm::policy::Policy;
 use crate::wasm::sandbox::Sandbox;
 use crate::wasm::state::THE_ONE;
-use crate::wasm::{Phase, body_desk, outcall_desk};
+use crate::wasm::{Phase, body_desk};
 
 /// Where the request claims to go; RFC 6761 keeps `.invalid` from ever being a host.
 const AUTHORITY: &str = "smoke.invalid";
@@ -71,6 +73,7 @@ pub(super) fn capabilities(trial: &Trial) -> Capabilities {
             .map(|(name, value)| (name.clone(), Secret::new(value)))
             .collect(),
         outcall,
+        ..Capabilities::default()
     }
 }
 
@@ -91,7 +94,9 @@ pub(super) async fn call(policy: &Policy) -> Result<(), String> {
     let (bodies, outcalls) = (state.desk.clone(), state.outcall_desk.clone());
     let mut body = ClientBody::Empty;
     let mut lent = LentBody::Request(&mut body);
-    let called = outcall_desk::refuse(outcalls.as_deref(), on_request(policy, &mut sandbox));
+    let refused = |_| Err(OutcallError::Failed(Failure::Other));
+    let called = on_request(policy, &mut sandbox);
+    let called = outcall_desk::serve(outcalls.as_deref(), Sender::Stub(&refused), called);
     let called = body_desk::serve(bodies.as_deref(), &mut lent, called);
     let fault = match tokio::time::timeout(SMOKE_TIME, called).await {
         // An answer in good order, whatever it says of a request that is none.
@@ -134,7 +139,7 @@ fn exchange() -> Box<Exchange> {
         address: ([127, 0, 0, 1], 1).into(),
         scheme: "http",
     };
-    let route = Arc::new(route());
+    let route = Arc::new(Route::bare(NAME, SMOKE_TIME));
     Box::new(Exchange::new(
         "0".repeat(32),
         origin,
@@ -142,45 +147,4 @@ fn exchange() -> Box<Exchange> {
         request,
         started,
     ))
-}
-
-fn route() -> Route {
-    Route {
-        name: NAME.into(),
-        index: 0,
-        matcher: Matcher::from_config(&any()),
-        paths: PathNormalisation::default(),
-        rewrite: Rewrite::default(),
-        destination: Destination::Upstream(Target {
-            place: 0,
-            name: NAME.into(),
-        }),
-        mirror: None,
-        request_edits: None,
-        response_edits: None,
-        deadline: SMOKE_TIME,
-        body: BodyBounds {
-            size: u64::MAX,
-            idle: SMOKE_TIME,
-        },
-        duration: None,
-        max_attempts: 1,
-        retry_non_idempotent: false,
-        max_retry_after: Duration::ZERO,
-        replay_buffer: 0,
-        upgrades: Upgrades::default(),
-        chain: Vec::new(),
-    }
-}
-
-fn any() -> Match {
-    Match {
-        host: None,
-        path_prefix: "/".to_owned(),
-        path: None,
-        methods: Vec::new(),
-        headers: Vec::new(),
-        cookies: Vec::new(),
-        query: Vec::new(),
-    }
 }
