@@ -22,6 +22,7 @@ pub mod listener;
 pub mod permits;
 pub mod policy;
 pub mod policy_store;
+pub mod policy_test;
 pub mod publisher;
 pub mod record;
 pub mod reload;

@@ -5,6 +5,7 @@ mod control;
 mod control_client;
 mod inspect;
 mod open_files;
+mod policy_test;
 mod run;
 mod store;
 
@@ -26,6 +27,7 @@ Examples:
   portcullis check --config gateway.yaml          every problem of the config and its policies; exit code 1 if any
   portcullis status                               what the gateway on this machine is doing
   portcullis policy inspect my-policy.wasm        hooks, imports, digest and manifest of a component
+  portcullis policy test my.wasm cases/           run the policy's test cases, without a gateway
   portcullis policy push my-policy my.wasm        a new version for `component: store:my-policy`, served at once
   portcullis policy rollback my-policy            back to the version before
   portcullis schema > portcullis.schema.json      JSON Schema of the config, for editors";
@@ -74,6 +76,9 @@ enum PolicyCommand {
         /// A .wasm file, or builtin:NAME
         component: String,
     },
+    /// Run a policy's test cases on its component, with a clock, keys, Redis and upstreams that are the cases' own;
+    /// exit code 1 if one fails
+    Test(policy_test::PolicyTest),
     /// Show the policies of a running gateway; asks its control API
     List(control_client::ControlArguments),
     /// Store a component as the next version of a policy in a running gateway, and have it serve
@@ -144,6 +149,7 @@ async fn execute(command: Command) -> Result<(), String> {
 async fn execute_policy(command: PolicyCommand) -> Result<(), String> {
     match command {
         PolicyCommand::Inspect { component } => inspect::inspect(&component).await,
+        PolicyCommand::Test(test) => policy_test::test(&test).await,
         PolicyCommand::List(arguments) => control::list_policies(&arguments).await,
         PolicyCommand::Push(push) => store::push(&push).await,
         PolicyCommand::Versions(versions) => store::versions(&versions).await,

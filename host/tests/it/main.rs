@@ -44,6 +44,7 @@ mod policies_outcall;
 mod policies_secrets;
 mod policies_state;
 mod policies_upstream;
+mod policy_cases;
 mod policy_config;
 mod policy_limits;
 mod policy_store;
