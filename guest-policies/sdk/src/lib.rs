@@ -66,19 +66,23 @@ pub mod schema;
 pub mod secrets;
 pub mod stream;
 
+mod address_set;
 mod body;
 mod config;
 mod duration;
 mod export;
+mod field_name;
 mod fields;
 #[cfg(target_arch = "wasm32")]
 mod heap;
 mod http;
+mod media_range;
 mod policy;
 
 #[doc(hidden)] // for the code that `export!` writes
 pub mod bindings;
 
+pub use address_set::AddressSet;
 pub use bindings::body::{Reader as BodyReader, Writer as BodyWriter};
 pub use bindings::http::{
     BodyError, EditError, Exchange, FieldOp, Fields, Head, LocalResponse, Response, ResponseSource,
@@ -91,6 +95,8 @@ pub use bindings::on_response::Verdict as ResponseVerdict;
 pub use duration::{Duration, ParseDurationError};
 #[doc(hidden)]
 pub use export::{Component, Kept, Slot};
+pub use field_name::FieldName;
+pub use media_range::MediaRange;
 pub use policy::{
     Manifest, OnAttempt, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody, Policy,
 };
