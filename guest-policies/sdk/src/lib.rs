@@ -68,6 +68,7 @@ pub mod stream;
 
 mod address_set;
 mod body;
+mod byte_size;
 mod config;
 mod duration;
 mod export;
@@ -92,6 +93,7 @@ pub use bindings::on_attempt::{Attempt, EndpointChoice, Failure, Plan, Verdict a
 pub use bindings::on_log::Summary;
 pub use bindings::on_request::Verdict as RequestVerdict;
 pub use bindings::on_response::Verdict as ResponseVerdict;
+pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use duration::{Duration, ParseDurationError};
 #[doc(hidden)]
 pub use export::{Component, Kept, Slot};
