@@ -1,19 +1,38 @@
 //! Statuses as configs write them: `404`, `2xx`.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 /// One status, or a class of them.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(
     untagged,
     expecting = "expected a status such as 404, or a class such as 2xx"
 )]
 pub enum StatusWord {
     /// A status.
-    Status(#[schemars(range(min = 200, max = 599))] u16),
+    Status(u16),
     /// A class, or a status as text.
-    Text(#[schemars(regex(pattern = r"^[2-5](xx|[0-9][0-9])$"))] String),
+    Text(String),
+}
+
+/// One schema for both forms, without `anyOf`, so that a problem says what is expected.
+impl JsonSchema for StatusWord {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "StatusWord".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["integer", "string"], "minimum": 200, "maximum": 599, "pattern": "^[2-5](xx|[0-9][0-9])$", "examples": ["2xx", 404],
+        })
+    }
 }
 
 /// Which responses are meant.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use portcullis_sdk::{FieldName, LocalResponse};
 
-use crate::config::Body;
 use crate::moment::Moment;
 
 /// The answer, made ready.
@@ -12,6 +11,39 @@ use crate::moment::Moment;
 pub struct Answer {
     response: LocalResponse,
     retry_after: Option<RetryAfter>,
+}
+
+/// A body that the config has.
+#[derive(Debug)]
+pub enum Body {
+    /// `text/plain` in UTF-8.
+    Text(String),
+    /// `text/html` in UTF-8.
+    Html(String),
+    /// `application/json`.
+    Json(String),
+}
+
+impl Body {
+    /// Bytes of it.
+    pub const fn bytes(&self) -> usize {
+        let (Self::Text(text) | Self::Html(text) | Self::Json(text)) = self;
+        text.len()
+    }
+
+    fn response(self, status: u16) -> LocalResponse {
+        let (content_type, text) = match self {
+            Self::Text(text) => ("text/plain; charset=utf-8", text),
+            Self::Html(text) => ("text/html; charset=utf-8", text),
+            Self::Json(text) => ("application/json", text),
+        };
+        LocalResponse {
+            status,
+            headers: Vec::new(),
+            body: text.into_bytes(),
+        }
+        .header("content-type", content_type)
+    }
 }
 
 /// When to come back.
@@ -35,13 +67,7 @@ impl Answer {
     ) -> Self {
         let mut response = match body {
             None => LocalResponse::problem(status, TITLE),
-            Some(Body::Text(text)) => LocalResponse::text(status, text),
-            Some(Body::Html(text)) => LocalResponse {
-                headers: Vec::new(),
-                ..LocalResponse::text(status, text)
-            }
-            .header("content-type", "text/html; charset=utf-8"),
-            Some(Body::Json(value)) => LocalResponse::json(status, &value),
+            Some(body) => body.response(status),
         };
         response
             .headers
@@ -79,8 +105,6 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_sdk::serde_json::json;
-
     use super::*;
 
     fn answer(
@@ -112,7 +136,7 @@ mod tests {
                 "<p>",
             ),
             (
-                Body::Json(json!({ "a": 1 })),
+                Body::Json(r#"{"a":1}"#.to_owned()),
                 "application/json",
                 r#"{"a":1}"#,
             ),

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use portcullis_sdk::serde_json::Value;
-use portcullis_sdk::{AddressSet, ConfigProblem, Duration, FieldName};
+use portcullis_sdk::{AddressSet, ConfigProblem, FieldName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::answer::{Answer, RetryAfter};
+use crate::answer::{Answer, Body, RetryAfter};
+use crate::come_back::ComeBack;
 use crate::exceptions::{Exceptions, Token};
 use crate::moment::Moment;
 use crate::schedule::Window;
@@ -36,45 +37,24 @@ pub struct Config {
     #[serde(default)]
     pub headers: BTreeMap<FieldName, String>,
     /// The answer's body. Default: a problem document.
-    pub body: Option<Body>,
+    pub body: Option<BodyConfig>,
     /// When to come back: a time such as `5m`, or `until` for that moment. Default: `until` where it is set, else not said.
-    pub retry_after: Option<RetryAfterConfig>,
+    pub retry_after: Option<ComeBack>,
     /// Requests that pass all the same.
     #[serde(default)]
     pub except: Except,
 }
 
-/// A body with its media type.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Body {
+/// A body with its media type: one of the three.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BodyConfig {
     /// `text/plain` in UTF-8.
-    Text(String),
+    pub text: Option<String>,
     /// `text/html` in UTF-8.
-    Html(String),
+    pub html: Option<String>,
     /// `application/json`.
-    Json(Value),
-}
-
-/// When to come back.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a time in whole seconds such as 5m, or until"
-)]
-pub enum RetryAfterConfig {
-    /// At the moment `until`.
-    Word(RetryAfterWord),
-    /// After this time, in whole seconds.
-    Time(Duration),
-}
-
-/// The word for the end of the maintenance.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RetryAfterWord {
-    /// The moment `until`.
-    Until,
+    pub json: Option<Value>,
 }
 
 /// Requests that pass.
@@ -126,7 +106,7 @@ impl Config {
     /// # Errors
     ///
     /// Each problem with the place where it is.
-    pub fn checked(self) -> Result<Checked, Vec<ConfigProblem>> {
+    pub fn checked(mut self) -> Result<Checked, Vec<ConfigProblem>> {
         let mut problems = Vec::new();
         let mut report =
             |path: &str, message: &str| problems.push(ConfigProblem::new(path, message));
@@ -142,7 +122,7 @@ impl Config {
             report("/status", "must be 200 to 599");
         }
         check_headers(&self.headers, &mut report);
-        check_body(self.body.as_ref(), &mut report);
+        let body = self.body.take().and_then(|body| body.check(&mut report));
         let retry_after = self.check_retry_after(&mut report);
         let exceptions = self.except.check(&mut problems);
         if !problems.is_empty() {
@@ -154,20 +134,20 @@ impl Config {
                 until: self.until,
             },
             switch_secret: self.switch_secret,
-            answer: Answer::new(self.status, self.headers, self.body, retry_after),
+            answer: Answer::new(self.status, self.headers, body, retry_after),
             exceptions,
         })
     }
 
     fn check_retry_after(&self, report: &mut impl FnMut(&str, &str)) -> Option<RetryAfter> {
         match (self.retry_after, self.until) {
-            (Some(RetryAfterConfig::Time(time)), _) => {
+            (Some(ComeBack::After(time)), _) => {
                 if !time.as_millis().is_multiple_of(1_000) {
                     report("/retry_after", "must be whole seconds");
                 }
                 Some(RetryAfter::Seconds(time.as_millis() / 1_000))
             }
-            (Some(RetryAfterConfig::Word(RetryAfterWord::Until)), None) => {
+            (Some(ComeBack::Until), None) => {
                 report(
                     "/retry_after",
                     "there is no until: write it, or a time such as 5m",
@@ -176,6 +156,24 @@ impl Config {
             }
             (_, until) => until.map(RetryAfter::At),
         }
+    }
+}
+
+impl BodyConfig {
+    fn check(self, report: &mut impl FnMut(&str, &str)) -> Option<Body> {
+        let body = match (self.text, self.html, self.json) {
+            (Some(text), None, None) => Body::Text(text),
+            (None, Some(text), None) => Body::Html(text),
+            (None, None, Some(value)) => Body::Json(value.to_string()),
+            _ => {
+                report("/body", "must have one of text, html and json");
+                return None;
+            }
+        };
+        if body.bytes() > MAX_BODY {
+            report("/body", "must have at most 256 KiB");
+        }
+        Some(body)
     }
 }
 
@@ -256,17 +254,6 @@ fn check_headers(headers: &BTreeMap<FieldName, String>, report: &mut impl FnMut(
         {
             report(&path, "must have visible ASCII characters, spaces and tabs");
         }
-    }
-}
-
-fn check_body(body: Option<&Body>, report: &mut impl FnMut(&str, &str)) {
-    let length = match body {
-        Some(Body::Text(text) | Body::Html(text)) => text.len(),
-        Some(Body::Json(value)) => value.to_string().len(),
-        None => 0,
-    };
-    if length > MAX_BODY {
-        report("/body", "must have at most 256 KiB");
     }
 }
 

@@ -3,6 +3,7 @@
 //! This file ties the schedule, the exceptions and the answer to the gateway.
 
 pub mod answer;
+pub mod come_back;
 pub mod config;
 pub mod exceptions;
 pub mod moment;

@@ -80,7 +80,7 @@ impl JsonSchema for FieldName {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": "string", "minLength": 1, "maxLength": MAX_BYTES, "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+            "type": "string", "minLength": 1, "maxLength": MAX_BYTES, "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "examples": ["x-api-key"],
         })
     }
 }
