@@ -15,9 +15,9 @@ pub struct Rate {
 pub struct Standing {
     /// Whether this limit lets the request pass.
     pub allowed: bool,
-    /// How many more requests may come at once.
+    /// How many more units may come at once.
     pub remaining: u32,
-    /// Allowed: microseconds until the bucket is full. Denied: microseconds until a request may pass, exact.
+    /// Allowed: microseconds until the bucket is full. Denied: microseconds until this request may pass, exact.
     pub wait_us: u64,
 }
 
@@ -28,22 +28,34 @@ pub struct Probe {
     now_us: u64,
     /// The stored TAT, or now when the bucket is full: never in the past.
     tat_us: u64,
+    /// What the request costs, in the time that earns it.
+    charge_us: u64,
 }
 
 impl Rate {
-    /// `requests` in each `per_us` microseconds on average, and up to `burst` at once; all ≥ 1.
+    /// `units` in each `per_us` microseconds on average, and up to `burst` at once; all ≥ 1.
     ///
-    /// The time between two requests is rounded up to a whole microsecond, so the true rate is
-    /// never above the one asked for (and below it by at most requests / `per_us`).
-    pub fn new(requests: u32, per_us: u64, burst: u32) -> Self {
-        let interval_us = per_us.div_ceil(u64::from(requests));
+    /// The time between two units is rounded up to a whole microsecond, so the true rate is
+    /// never above the one asked for (and below it by at most units / `per_us`).
+    pub fn new(units: u32, per_us: u64, burst: u32) -> Self {
+        let interval_us = per_us.div_ceil(u64::from(units));
         Self {
             interval_us,
             tolerance_us: interval_us.saturating_mul(u64::from(burst)),
         }
     }
 
-    /// Microseconds in which one request is earned.
+    /// The part of one in `count` gateways (≥ 1): of the rate, and of the burst with at least one unit.
+    pub fn share(self, count: u32) -> Self {
+        let interval_us = self.interval_us.saturating_mul(u64::from(count));
+        let burst = (self.burst() / count).max(1);
+        Self {
+            interval_us,
+            tolerance_us: interval_us.saturating_mul(u64::from(burst)),
+        }
+    }
+
+    /// Microseconds in which one unit is earned.
     pub fn interval_us(self) -> u64 {
         self.interval_us
     }
@@ -53,25 +65,37 @@ impl Rate {
         self.tolerance_us
     }
 
-    /// Looks at a bucket whose stored TAT is `stored` (`None`: never used, or full long ago).
-    pub fn probe(self, stored: Option<u64>, now_us: u64) -> Probe {
+    /// Units in a full bucket.
+    pub fn burst(self) -> u32 {
+        u32::try_from(self.tolerance_us / self.interval_us).unwrap_or(u32::MAX)
+    }
+
+    /// Microseconds in which so many units are earned.
+    pub fn charge_us(self, cost: u32) -> u64 {
+        self.interval_us.saturating_mul(u64::from(cost))
+    }
+
+    /// Looks at a bucket whose stored TAT is `stored` (`None`: never used, or full long ago) for a request
+    /// of so many units.
+    pub fn probe(self, stored: Option<u64>, now_us: u64, cost: u32) -> Probe {
         Probe {
             rate: self,
             now_us,
             tat_us: stored.unwrap_or(0).max(now_us),
+            charge_us: self.charge_us(cost),
         }
     }
 }
 
 impl Probe {
-    /// Whether one more request may pass now.
+    /// Whether the request may pass now.
     pub fn allows(&self) -> bool {
         self.charged_tat_us() - self.now_us <= self.rate.tolerance_us
     }
 
     /// The TAT to store when the request is charged.
     pub fn charged_tat_us(&self) -> u64 {
-        self.tat_us.saturating_add(self.rate.interval_us)
+        self.tat_us.saturating_add(self.charge_us)
     }
 
     /// The standing once the request has been charged.
@@ -91,7 +115,7 @@ impl Probe {
             debt_us
         } else {
             debt_us
-                .saturating_add(self.rate.interval_us)
+                .saturating_add(self.charge_us)
                 .saturating_sub(self.rate.tolerance_us)
         };
         let remaining = u32::try_from(room_us / self.rate.interval_us).unwrap_or(u32::MAX);

@@ -2,33 +2,43 @@
 //!
 //! This file ties the parts to the gateway; what is decided, and what callers are told, is in the modules.
 
+pub mod answer;
 pub mod config;
+pub mod cost;
 pub mod decision;
 pub mod fields;
 pub mod gcra;
-pub mod key;
 pub mod kv;
 pub mod limits;
+pub mod note;
 pub mod redis;
+pub mod shared;
 pub mod store;
 
+use portcullis_keys::{Listed, Lists};
 use portcullis_sdk::{
-    ConfigProblem, Exchange, FieldOp, LocalResponse, Manifest, OnRequest, OnResponse, Policy,
-    RequestVerdict, Response, ResponseVerdict, log, metrics,
+    ConfigProblem, Exchange, FieldOp, Manifest, OnRequest, OnResponse, Policy, RequestVerdict,
+    Response, ResponseVerdict, log, metrics,
 };
 
 use config::{Config, OnStoreError};
 use decision::{Decision, StoreError};
-use key::Facts;
+use fields::Told;
 use limits::Limits;
-use store::Store;
+use store::{Place, Store};
+
+/// A request is near its limit when less than one in so many of the burst is left after it.
+const NEAR_LIMIT_PART: u32 = 5;
 
 /// The policy with its config.
 #[derive(Debug)]
 pub struct RateLimit {
     limits: Limits,
+    lists: Lists,
     store: Store,
-    on_store_error: OnStoreError,
+    is_open: bool,
+    status: u16,
+    told: Told,
 }
 
 impl Policy for RateLimit {
@@ -42,31 +52,33 @@ impl Policy for RateLimit {
     };
 
     fn configure(config: Config) -> Result<Self, Vec<ConfigProblem>> {
-        let limits = config.limits()?;
+        let (limits, lists) = config.check()?;
         Ok(Self {
-            store: Store::new(&limits),
+            store: Store::new(config.gateways()),
             limits,
-            on_store_error: config.on_store_error,
+            lists,
+            is_open: config.on_store_error == OnStoreError::Open,
+            status: config.status,
+            told: config.fields.told(),
         })
     }
 }
 
 impl OnRequest for RateLimit {
     fn on_request(&self, exchange: &Exchange) -> Result<RequestVerdict, String> {
-        let keys = self.limits.keys(&Request(exchange));
-        Ok(match self.store.decide(&self.limits, &keys) {
-            Ok(decision) if decision.allowed() => {
-                self.limits.names().for_each(|name| count(name, "allowed"));
-                exchange.set_state(&decision.to_state());
-                RequestVerdict::Next
+        match self.lists.find(exchange) {
+            Some(Listed::Allowed) => {
+                self.count_all("exempt");
+                return Ok(RequestVerdict::Next);
             }
-            Ok(decision) => {
-                let refusing = self.limits.names().zip(decision.standings());
-                refusing
-                    .filter(|(_, standing)| !standing.allowed)
-                    .for_each(|(name, _)| count(name, "limited"));
-                RequestVerdict::Respond(self.refusal(&decision))
+            Some(Listed::Denied) => {
+                self.count_all("forbidden");
+                return Ok(RequestVerdict::Respond(answer::listed()));
             }
+            None => {}
+        }
+        Ok(match self.store.decide(&self.limits.demands(exchange)) {
+            Ok((decision, place)) => self.verdict(exchange, &decision, place),
             Err(error) => self.degrade(&error),
         })
     }
@@ -78,11 +90,58 @@ impl OnResponse for RateLimit {
         exchange: &Exchange,
         response: &Response,
     ) -> Result<ResponseVerdict, String> {
-        let state = exchange.get_state();
-        if let Some(decision) =
-            state.and_then(|state| Decision::from_state(&state, self.limits.count()))
-        {
-            let standing = fields::rate_limit(self.limits.names(), &decision);
+        if self.told.draft || self.told.legacy {
+            let state = exchange.get_state();
+            let len = self.limits.as_slice().len();
+            if let Some(decision) = state.and_then(|state| Decision::from_state(&state, len)) {
+                self.tell(response, &decision)?;
+            }
+        }
+        Ok(ResponseVerdict::Next)
+    }
+}
+
+impl RateLimit {
+    fn verdict(&self, exchange: &Exchange, decision: &Decision, place: Place) -> RequestVerdict {
+        self.count(decision, place);
+        if !decision.allowed() {
+            let refusal = answer::quota_exceeded(&self.limits, decision, self.status, self.told);
+            return RequestVerdict::Respond(refusal);
+        }
+        if self.told.draft || self.told.legacy {
+            exchange.set_state(&decision.to_state());
+        }
+        RequestVerdict::Next
+    }
+
+    /// Counts each limit of a request that passes, and of another one those that refuse it.
+    fn count(&self, decision: &Decision, place: Place) {
+        let passes = decision.allowed();
+        let limits = self.limits.as_slice().iter().zip(decision.standings());
+        for (limit, standing) in limits {
+            let outcome = match (standing.allowed, limit.is_shadow, place) {
+                (true, ..) if !passes => continue,
+                (true, _, Place::Store) => "allowed",
+                (true, _, Place::Alone) => "degraded_local",
+                (false, true, _) => "shadow_limited",
+                (false, false, Place::Store) => "limited",
+                (false, false, Place::Alone) => "degraded_local_limited",
+            };
+            count(&limit.name, outcome);
+            let is_near = standing.remaining < limit.burst.div_ceil(NEAR_LIMIT_PART);
+            if standing.allowed && is_near && place == Place::Store {
+                metrics::count("ratelimit.near_limit", 1.0, &[("limit", &limit.name)]);
+            }
+        }
+    }
+
+    fn count_all(&self, outcome: &str) {
+        self.limits.names().for_each(|name| count(name, outcome));
+    }
+
+    fn tell(&self, response: &Response, decision: &Decision) -> Result<(), String> {
+        if self.told.draft && !self.limits.policy_field().is_empty() {
+            let standing = fields::rate_limit(&self.limits, decision);
             // Appended, since another use of this policy may have its own items.
             response.edit_headers(&[
                 FieldOp::Append((
@@ -92,23 +151,12 @@ impl OnResponse for RateLimit {
                 FieldOp::Append((fields::RATE_LIMIT, standing.as_bytes())),
             ])?;
         }
-        Ok(ResponseVerdict::Next)
-    }
-}
-
-impl RateLimit {
-    fn refusal(&self, decision: &Decision) -> LocalResponse {
-        let body = fields::quota_exceeded(self.limits.names(), decision);
-        problem(
-            429,
-            body.into_bytes(),
-            &fields::retry_after(decision).to_string(),
-        )
-        .header(fields::RATE_LIMIT_POLICY, self.limits.policy_field())
-        .header(
-            fields::RATE_LIMIT,
-            fields::rate_limit(self.limits.names(), decision),
-        )
+        if let Some(values) = fields::legacy(&self.limits, decision).filter(|_| self.told.legacy) {
+            let texts = values.map(|value| value.to_string());
+            let set = |i: usize| FieldOp::Set((fields::LEGACY[i], texts[i].as_bytes()));
+            response.edit_headers(&[set(0), set(1), set(2)])?;
+        }
+        Ok(())
     }
 
     fn degrade(&self, error: &StoreError) -> RequestVerdict {
@@ -120,31 +168,14 @@ impl RateLimit {
                 &[("error", &error)],
             );
         }
-        let (outcome, verdict) = match self.on_store_error {
-            OnStoreError::Open => ("degraded_open", RequestVerdict::Next),
-            OnStoreError::Closed => ("degraded_closed", RequestVerdict::Respond(unavailable())),
-        };
-        self.limits.names().for_each(|name| count(name, outcome));
-        verdict
+        // Limits that only watch refuse nothing, whatever becomes of their store.
+        if self.is_open || self.limits.as_slice().iter().all(|limit| limit.is_shadow) {
+            self.count_all("degraded_open");
+            return RequestVerdict::Next;
+        }
+        self.count_all("degraded_closed");
+        RequestVerdict::Respond(answer::store_failed())
     }
-}
-
-fn unavailable() -> LocalResponse {
-    problem(
-        503,
-        fields::store_failed().into(),
-        fields::STORE_RETRY_AFTER,
-    )
-}
-
-fn problem(status: u16, body: Vec<u8>, retry_after: &str) -> LocalResponse {
-    LocalResponse {
-        status,
-        headers: Vec::with_capacity(4),
-        body,
-    }
-    .header("content-type", fields::PROBLEM_JSON)
-    .header("retry-after", retry_after)
 }
 
 fn count(limit: &str, outcome: &str) {
@@ -155,76 +186,4 @@ fn count(limit: &str, outcome: &str) {
     );
 }
 
-/// The request as keys see it.
-struct Request<'a>(&'a Exchange);
-
-impl Facts for Request<'_> {
-    fn header(&self, name: &str) -> Option<String> {
-        self.0.header(name)
-    }
-
-    fn attribute(&self, name: &str) -> Option<String> {
-        self.0.attribute(name)
-    }
-}
-
 portcullis_sdk::export!(RateLimit: on_request, on_response; config_schema = include_str!("../config.schema.json"));
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gcra::Standing;
-
-    fn policy() -> RateLimit {
-        let config = serde_json::json!({ "limits": [
-            { "name": "token", "key": "client_address", "rate": 100, "per": "1m", "burst": 20 },
-            { "name": "day", "key": "client_address", "rate": 1_000, "per": "24h" },
-        ]});
-        RateLimit::configure(serde_json::from_value(config).unwrap()).unwrap()
-    }
-
-    fn headers(response: &LocalResponse) -> Vec<(&str, &str)> {
-        let text = |value| std::str::from_utf8(value).unwrap();
-        response
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), text(value)))
-            .collect()
-    }
-
-    #[test]
-    fn a_refusal_says_which_limit_and_when_to_come_back() {
-        let refused = Decision::collect(2, |i| Standing {
-            allowed: i == 1,
-            remaining: i as u32,
-            wait_us: 600_001,
-        });
-        let response = policy().refusal(&refused);
-        assert_eq!(response.status, 429);
-        assert_eq!(
-            headers(&response),
-            [
-                ("content-type", "application/problem+json"),
-                ("retry-after", "1"),
-                (
-                    "ratelimit-policy",
-                    r#""token";q=100;w=60, "day";q=1000;w=86400"#
-                ),
-                ("ratelimit", r#""token";r=0;t=1"#),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_failed_store_is_a_503_that_says_when_to_come_back() {
-        let response = unavailable();
-        assert_eq!(response.status, 503);
-        assert_eq!(
-            headers(&response),
-            [
-                ("content-type", "application/problem+json"),
-                ("retry-after", "1")
-            ]
-        );
-    }
-}

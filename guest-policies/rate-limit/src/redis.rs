@@ -1,7 +1,30 @@
-//! Decisions in Redis: one script call for all limits of a request.
+//! The script that decides in Redis: what it is told and what it answers.
 
-use crate::decision::{Decision, StoreError};
-use crate::gcra::{Rate, Standing};
+use crate::decision::{Demand, StoreError};
+use crate::gcra::Standing;
+
+/// Integers of the reply for each limit.
+const REPLIES: usize = 4;
+
+/// What the script is asked about one limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The bucket and the charge.
+    pub demand: &'a Demand,
+    /// Units wanted besides.
+    pub lease: u32,
+    /// Microseconds' worth of units that were spent without asking.
+    pub owed_us: u64,
+}
+
+/// What the script answers about one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Where the bucket stands.
+    pub standing: Standing,
+    /// Units got besides.
+    pub leased: u32,
+}
 
 /// The script as it is sent: `rate_limit.lua` without its comments, so that less is hashed and copied.
 pub fn script() -> String {
@@ -14,30 +37,43 @@ pub fn script() -> String {
     script
 }
 
-/// The script's arguments, the same for every request.
-pub fn arguments(rates: impl Iterator<Item = Rate>) -> Vec<Vec<u8>> {
-    rates
-        .flat_map(|rate| [rate.interval_us(), rate.tolerance_us()])
-        .map(|number| number.to_string().into_bytes())
-        .collect()
+/// The script's arguments.
+pub fn arguments(asks: &[Ask<'_>]) -> Vec<String> {
+    let numbers = asks.iter().flat_map(|ask| {
+        let demand = ask.demand;
+        [
+            demand.rate.interval_us(),
+            demand.rate.tolerance_us(),
+            demand.rate.charge_us(demand.cost),
+            u64::from(ask.lease),
+            ask.owed_us,
+            u64::from(demand.is_shadow),
+        ]
+    });
+    numbers.map(|number| number.to_string()).collect()
 }
 
-/// Reads the script's reply for `len` limits.
-pub fn decision(numbers: &[i64], len: usize) -> Result<Decision, StoreError> {
-    if numbers.len() != 3 * len || numbers.iter().any(|&number| number < 0) {
+/// Reads the script's reply about `len` limits.
+pub fn answers(numbers: &[i64], len: usize) -> Result<Vec<Answer>, StoreError> {
+    if numbers.len() != REPLIES * len || numbers.iter().any(|&number| number < 0) {
         return Err(StoreError::Failed(
             "the script's reply has another shape".to_owned(),
         ));
     }
-    Ok(Decision::collect(len, |i| Standing {
-        allowed: numbers[3 * i] == 1,
-        remaining: u32::try_from(numbers[3 * i + 1]).unwrap_or(u32::MAX),
-        wait_us: numbers[3 * i + 2].unsigned_abs(),
-    }))
+    let small = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    let answer = |part: &[i64]| Answer {
+        standing: Standing {
+            allowed: part[0] == 1,
+            remaining: small(part[1]),
+            wait_us: part[2].unsigned_abs(),
+        },
+        leased: small(part[3]),
+    };
+    Ok(numbers.chunks_exact(REPLIES).map(answer).collect())
 }
 
 #[cfg(test)]
-mod script_tests;
+pub(crate) mod script_tests;
 
 #[cfg(test)]
 mod tests {
@@ -55,18 +91,18 @@ mod tests {
 
     #[test]
     fn a_reply_of_another_shape_is_a_store_error() {
-        for numbers in [&[1, 2][..], &[1, 2, -3], &[1, 2, 3, 4, 5, 6], &[]] {
-            assert!(decision(numbers, 1).is_err(), "{numbers:?}");
+        for numbers in [&[1, 2, 3][..], &[1, 2, -3, 0], &[1; 8], &[]] {
+            assert!(answers(numbers, 1).is_err(), "{numbers:?}");
         }
-        let decided = decision(&[1, 19, 5, 0, 0, 7], 2).unwrap();
-        assert!(!decided.allowed());
-        assert_eq!(
-            decided.standings()[1],
-            Standing {
-                allowed: false,
-                remaining: 0,
-                wait_us: 7
-            }
-        );
+        let read = answers(&[1, 19, 5, 2, 0, 0, 7, 0], 2).unwrap();
+        let expected = |allowed, remaining, wait_us, leased| Answer {
+            standing: Standing {
+                allowed,
+                remaining,
+                wait_us,
+            },
+            leased,
+        };
+        assert_eq!(read, [expected(true, 19, 5, 2), expected(false, 0, 7, 0)]);
     }
 }

@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
+use portcullis_keys::{Selector, Source};
+
+use super::limit::MAX_NAME;
 use super::*;
+use crate::cost::{Cost, HeaderCost};
+use crate::gcra::Rate;
 
 fn config(value: Value) -> Config {
     serde_json::from_value(value).unwrap()
@@ -19,7 +24,7 @@ fn with_limit(change: Value) -> Config {
 
 fn problems(config: &Config) -> Vec<(String, String)> {
     config
-        .limits()
+        .check()
         .err()
         .unwrap_or_default()
         .into_iter()
@@ -36,24 +41,104 @@ fn the_documented_example_is_read() {
         }],
     }));
     assert_eq!(config.on_store_error, OnStoreError::Closed);
-    let limits = config.limits().unwrap();
-    assert_eq!(limits.rates(), [Rate::new(100, 60_000_000, 20)]);
+    assert_eq!((config.status, config.gateways()), (429, None));
+    let (limits, _) = config.check().unwrap();
     assert_eq!(limits.policy_field(), r#""token";q=100;w=60"#);
-    let or = Some(Box::new(Selector::ClientAddress));
+    let limit = &limits.as_slice()[0];
+    assert_eq!(limit.rate, Rate::new(100, 60_000_000, 20));
     assert_eq!(
-        Selector::from(&config.limits[0].key.selectors()[0]),
-        Selector::Header {
-            name: "x-api-key".into(),
-            or
-        }
+        (&limit.cost, limit.lease, limit.is_shadow),
+        (&Cost::Fixed(1), 0, false)
+    );
+    let sources = vec![
+        Source::Header("x-api-key".to_owned()),
+        Source::ClientAddress,
+    ];
+    assert_eq!(limit.key, [Selector { sources }]);
+}
+
+#[test]
+fn costs_are_fixed_or_said_by_a_header() {
+    let cost = |cost| {
+        let (limits, _) = with_limit(json!({ "cost": cost })).check().unwrap();
+        limits.as_slice()[0].cost.clone()
+    };
+    assert_eq!(cost(json!(5)), Cost::Fixed(5));
+    let header = |default, min, max| {
+        let name = "x-cost".to_owned();
+        Cost::Header(HeaderCost {
+            name,
+            default,
+            min,
+            max,
+        })
+    };
+    assert_eq!(cost(json!({ "header": "X-Cost" })), header(1, 1, 100));
+    assert_eq!(
+        cost(json!({ "header": "x-cost", "default": 2, "min": 0, "max": 10 })),
+        header(2, 0, 10)
     );
 }
 
 #[test]
-fn keys_combine() {
-    let config = with_limit(json!({ "key": ["route", { "header": "x-user" }] }));
-    assert_eq!(config.limits[0].key.selectors().len(), 2);
-    assert_eq!(problems(&config), []);
+fn fields_are_a_word_or_a_list() {
+    let told = |fields| {
+        let mut value = json!({ "limits": [] });
+        value["fields"] = fields;
+        let told = config(value).fields.told();
+        (told.draft, told.legacy)
+    };
+    assert_eq!(told(json!("draft")), (true, false));
+    assert_eq!(told(json!("legacy")), (false, true));
+    assert_eq!(told(json!("none")), (false, false));
+    assert_eq!(told(json!(["draft", "legacy"])), (true, true));
+}
+
+#[test]
+fn what_concerns_all_limits_is_checked() {
+    let limit = json!({ "name": "a", "key": "route", "rate": 1, "per": "1s" });
+    for (change, place, message) in [
+        (
+            json!({ "on_store_error": "local" }),
+            "/gateways",
+            "is missing",
+        ),
+        (
+            json!({ "on_store_error": "local", "gateways": 0 }),
+            "/gateways",
+            "1 to 1000",
+        ),
+        (
+            json!({ "on_store_error": "local", "gateways": 1001 }),
+            "/gateways",
+            "1 to 1000",
+        ),
+        (json!({ "gateways": 2 }), "/gateways", "only for"),
+        (json!({ "status": 200 }), "/status", "400 to 599"),
+        (
+            json!({ "deny": [{ "key": "client_address", "in": ["x"] }] }),
+            "/deny/0/in/0",
+            "no address",
+        ),
+        (
+            json!({ "allow": [{ "key": "route", "in": [] }] }),
+            "/allow/0/in",
+            "1 to 1000",
+        ),
+    ] {
+        let mut value = json!({ "limits": [limit] });
+        value
+            .as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        let found = problems(&config(value));
+        assert_eq!(found.len(), 1, "{change} {found:?}");
+        assert_eq!(found[0].0, place, "{change}");
+        assert!(found[0].1.contains(message), "{change} {found:?}");
+    }
+    let local = config(json!({ "limits": [limit], "on_store_error": "local", "gateways": 3 }));
+    assert_eq!(problems(&local), []);
+    assert_eq!(local.gateways(), Some(3));
 }
 
 #[test]
@@ -88,20 +173,42 @@ fn each_problem_names_its_place() {
         (
             json!({ "key": { "header": "x y" } }),
             "key",
-            "\"x y\" is no header name",
+            "no name of a header",
         ),
-        (json!({ "key": [] }), "key", "1 to 4"),
+        (json!({ "cost": 0 }), "cost", "1 to `burst`"),
+        (json!({ "cost": 101 }), "cost", "1 to `burst`"),
         (
-            json!({ "key": ["route", "route", "route", "route", "route"] }),
-            "key",
-            "1 to 4",
+            json!({ "cost": { "header": "x y" } }),
+            "cost/header",
+            "no header name",
         ),
         (
-            json!({ "key": { "header": "a", "or": { "header": "b", "or": { "header": "c", "or":
-            { "header": "d", "or": "route" } } } } }),
-            "key",
-            "in a row",
+            json!({ "cost": { "header": "x", "max": 101 } }),
+            "cost/max",
+            "1 to `burst`",
         ),
+        (
+            json!({ "cost": { "header": "x", "max": 0 } }),
+            "cost/max",
+            "1 to `burst`",
+        ),
+        (
+            json!({ "cost": { "header": "x", "min": 9, "max": 8 } }),
+            "cost/min",
+            "at most `max`",
+        ),
+        (
+            json!({ "cost": { "header": "x", "default": 9, "max": 8 } }),
+            "cost/default",
+            "`min` to `max`",
+        ),
+        (
+            json!({ "cost": { "header": "x", "default": 0 } }),
+            "cost/default",
+            "`min` to `max`",
+        ),
+        (json!({ "lease": 0 }), "lease", "1 to `burst`"),
+        (json!({ "lease": 101 }), "lease", "1 to `burst`"),
     ] {
         let found = problems(&with_limit(change.clone()));
         assert_eq!(found.len(), 1, "{change} {found:?}");
@@ -142,26 +249,43 @@ fn the_number_and_the_names_of_limits_are_checked() {
 fn unknown_keys_and_words_are_refused_with_what_is_expected() {
     let limit =
         |key: Value| json!({ "limits": [{ "name": "a", "key": key, "rate": 1, "per": "1s" }] });
+    let cost = |cost: Value| json!({ "limits": [{ "name": "a", "key": "route", "rate": 1, "per": "1s", "cost": cost }] });
     for (value, message) in [
         (
             limit(json!("client_adress")),
-            "expected client_address, route, { header",
+            "expected client_address, identity, route, { header",
         ),
         (
             limit(json!(["x-api-key", "route"])),
-            "expected client_address, route, { header",
+            "expected client_address, identity, route, { header",
         ),
         (
             limit(json!({ "header": "a", "else": "route" })),
-            "expected client_address, route, { header",
+            "unknown field `else`",
+        ),
+        (
+            json!({ "limits": [], "fields": "all" }),
+            "expected draft, legacy, none",
+        ),
+        (
+            json!({ "limits": [], "fields": ["none"] }),
+            "expected draft or legacy",
+        ),
+        (cost(json!(-1)), "expected a number of units"),
+        (cost(json!("5")), "expected a number of units"),
+        (cost(json!(4_294_967_296u64)), "at most 4294967295"),
+        (cost(json!({ "default": 1 })), "missing field `header`"),
+        (
+            cost(json!({ "header": "a", "most": 1 })),
+            "unknown field `most`",
         ),
         (
             json!({ "limits": [], "on_error": "open" }),
             "unknown field `on_error`",
         ),
         (
-            json!({ "limits": [], "on_store_error": "local" }),
-            "unknown variant `local`",
+            json!({ "limits": [], "on_store_error": "remote" }),
+            "unknown variant `remote`",
         ),
         (json!({}), "missing field `limits`"),
     ] {
@@ -181,13 +305,12 @@ fn the_schema_file_is_current() {
 fn the_schema_describes_every_field() {
     let schema = serde_json::to_value(schemars::schema_for!(Config)).unwrap();
     let limit = &schema["$defs"]["LimitConfig"]["properties"];
-    for field in ["name", "key", "rate", "per", "burst"] {
+    for field in [
+        "name", "key", "rate", "per", "burst", "cost", "lease", "shadow",
+    ] {
         assert!(limit[field]["description"].is_string(), "{field}: {limit}");
     }
     assert_eq!(limit["name"]["maxLength"], MAX_NAME);
     assert_eq!(schema["properties"]["limits"]["maxItems"], MAX_LIMITS);
     assert_eq!(schema["additionalProperties"], false);
-    let header = &schema["$defs"]["SelectorConfig"]["anyOf"][1];
-    assert_eq!(header["additionalProperties"], false, "{header}");
-    assert_eq!(header["properties"]["header"]["maxLength"], MAX_NAME);
 }

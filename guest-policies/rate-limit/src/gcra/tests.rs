@@ -8,17 +8,21 @@ use super::*;
 struct Oracle {
     interval_us: u64,
     burst: u64,
-    admitted: Vec<u64>,
+    /// When, and how many units.
+    admitted: Vec<(u64, u64)>,
 }
 
 impl Oracle {
-    fn admit(&mut self, now_us: u64) -> bool {
-        let fits = self.admitted.iter().enumerate().all(|(i, &earlier)| {
-            let in_window = (self.admitted.len() - i + 1) as u64;
-            in_window * self.interval_us <= now_us - earlier + self.burst * self.interval_us
-        });
-        if fits {
-            self.admitted.push(now_us);
+    fn admit(&mut self, now_us: u64, cost: u64) -> bool {
+        let mut in_window = cost;
+        let mut fits = cost <= self.burst;
+        for &(earlier, units) in self.admitted.iter().rev() {
+            in_window += units;
+            fits &=
+                in_window * self.interval_us <= now_us - earlier + self.burst * self.interval_us;
+        }
+        if fits && cost > 0 {
+            self.admitted.push((now_us, cost));
         }
         fits
     }
@@ -35,15 +39,19 @@ proptest! {
     fn decisions_are_those_of_the_oracle(
         (requests, per_us, burst) in rates(),
         start in 0u64..1_000_000,
-        steps in prop::collection::vec(0u64..2_000, 1..200),
+        steps in prop::collection::vec((0u64..2_000, 0u32..15), 1..200),
     ) {
         let rate = Rate::new(requests, per_us, burst);
         let mut oracle = Oracle { interval_us: rate.interval_us(), burst: u64::from(burst), admitted: Vec::new() };
         let (mut now, mut stored) = (start, None);
-        for step in steps {
+        for (step, cost) in steps {
             now += step;
-            let probe = rate.probe(stored, now);
-            prop_assert_eq!(probe.allows(), oracle.admit(now), "at {}", now);
+            // More often 1 than not.
+            let cost = if cost > 10 { 1 } else { cost };
+            let probe = rate.probe(stored, now, cost);
+            // What costs nothing is never refused.
+            let expected = oracle.admit(now, cost.into()) || cost == 0;
+            prop_assert_eq!(probe.allows(), expected, "at {}", now);
             if probe.allows() {
                 stored = Some(probe.charged_tat_us());
             }
@@ -59,7 +67,7 @@ proptest! {
         let (mut now, mut stored, mut admitted) = (0u64, None, Vec::new());
         for step in steps {
             now += step;
-            let probe = rate.probe(stored, now);
+            let probe = rate.probe(stored, now, 1);
             if probe.allows() {
                 stored = Some(probe.charged_tat_us());
                 admitted.push(now);
@@ -79,14 +87,16 @@ proptest! {
         (requests, per_us, burst) in rates(),
         now in 0u64..1_000_000,
         debt in 0u64..500_000,
+        cost in 0u32..12,
     ) {
         let rate = Rate::new(requests, per_us, burst);
+        let cost = cost.min(burst);
         let stored = Some(now + debt % (rate.tolerance_us() + 1));
-        let standing = rate.probe(stored, now).uncharged();
+        let standing = rate.probe(stored, now, cost).uncharged();
         if !standing.allowed {
             prop_assert!(standing.wait_us >= 1);
-            prop_assert!(!rate.probe(stored, now + standing.wait_us - 1).allows());
-            prop_assert!(rate.probe(stored, now + standing.wait_us).allows());
+            prop_assert!(!rate.probe(stored, now + standing.wait_us - 1, cost).allows());
+            prop_assert!(rate.probe(stored, now + standing.wait_us, cost).allows());
         }
     }
 
@@ -98,15 +108,15 @@ proptest! {
     ) {
         let rate = Rate::new(requests, per_us, burst);
         let mut stored = Some(now + debt % (rate.tolerance_us() + 1));
-        let standing = rate.probe(stored, now).uncharged();
+        let standing = rate.probe(stored, now, 1).uncharged();
         prop_assert_eq!(standing.allowed, standing.remaining > 0);
         for left in (0..standing.remaining).rev() {
-            let probe = rate.probe(stored, now);
+            let probe = rate.probe(stored, now, 1);
             prop_assert!(probe.allows());
             prop_assert_eq!(probe.charged().remaining, left);
             stored = Some(probe.charged_tat_us());
         }
-        prop_assert!(!rate.probe(stored, now).allows());
+        prop_assert!(!rate.probe(stored, now, 1).allows());
     }
 }
 
@@ -117,7 +127,7 @@ fn an_unused_key_has_its_whole_burst() {
         (rate.interval_us(), rate.tolerance_us()),
         (600_000, 12_000_000)
     );
-    let probe = rate.probe(None, 5);
+    let probe = rate.probe(None, 5, 1);
     assert_eq!(
         probe.uncharged(),
         Standing {
@@ -144,7 +154,19 @@ fn the_interval_is_rounded_up_so_that_the_rate_is_not_passed() {
 
 #[test]
 fn a_wild_stored_value_denies_and_does_not_overflow() {
-    let probe = Rate::new(1, 1_000, 2).probe(Some(u64::MAX), 7);
+    let probe = Rate::new(1, 1_000, 2).probe(Some(u64::MAX), 7, 1);
     assert!(!probe.allows());
     assert_eq!(probe.uncharged().remaining, 0);
+}
+
+#[test]
+fn the_parts_of_all_gateways_are_no_more_than_the_whole() {
+    let whole = Rate::new(100, 60_000_000, 20);
+    for count in 1..=20 {
+        let part = whole.share(count);
+        assert!(part.interval_us() >= whole.interval_us() * u64::from(count));
+        assert!(part.burst() * count <= 20, "{count}");
+    }
+    // With fewer units than gateways each still has one, or no request would ever pass.
+    assert_eq!(whole.share(50).burst(), 1);
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use proptest::prelude::*;
 
 use super::*;
+use crate::gcra::Rate;
 
 /// What the other workers do before swap number n.
 type Others<'a> = &'a dyn Fn(&Fake<'a>, u32);
@@ -26,7 +27,7 @@ struct Fake<'a> {
 
 impl Fake<'_> {
     fn tat(&self, key: &str) -> Option<u64> {
-        read(self, key).unwrap()
+        tat_us(self, key).unwrap()
     }
 
     fn put(&self, key: &str, tat_us: u64) {
@@ -73,18 +74,26 @@ impl Cells for Fake<'_> {
     }
 }
 
-fn keys(len: usize) -> Vec<String> {
-    (0..len).map(|i| format!("key{i}")).collect()
+/// One unit of each of these rates, under `key0`, `key1`, …
+fn demands(rates: &[Rate]) -> Vec<Demand> {
+    let demand = |(i, rate): (usize, &Rate)| Demand {
+        key: format!("key{i}"),
+        rate: *rate,
+        cost: 1,
+        lease: 0,
+        is_shadow: false,
+    };
+    rates.iter().enumerate().map(demand).collect()
 }
 
 #[test]
 fn when_one_limit_denies_none_is_charged() {
     let fake = Fake::default();
-    let (rates, keys) = ([Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)], keys(2));
-    assert!(decide(&fake, &rates, &keys).unwrap().allowed());
-    assert!(decide(&fake, &rates, &keys).unwrap().allowed());
+    let demands = demands(&[Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)]);
+    assert!(decide(&fake, &demands).unwrap().allowed());
+    assert!(decide(&fake, &demands).unwrap().allowed());
     let before = fake.cells.borrow().clone();
-    let denied = decide(&fake, &rates, &keys).unwrap();
+    let denied = decide(&fake, &demands).unwrap();
     assert_eq!(*fake.cells.borrow(), before);
     assert_eq!(
         denied.standings()[0],
@@ -115,7 +124,7 @@ fn a_lost_swap_is_tried_again_on_what_is_there_now() {
         before_swap: Some(&others),
         ..Fake::default()
     };
-    let decided = decide(&fake, &[Rate::new(1, 1_000, 5)], &keys(1)).unwrap();
+    let decided = decide(&fake, &demands(&[Rate::new(1, 1_000, 5)])).unwrap();
     assert_eq!(
         decided.standings(),
         [Standing {
@@ -141,8 +150,7 @@ fn a_charge_is_taken_back_when_a_later_limit_is_lost() {
     fake.put("key0", 500);
     let denied = decide(
         &fake,
-        &[Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)],
-        &keys(2),
+        &demands(&[Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)]),
     )
     .unwrap();
     assert!(!denied.allowed());
@@ -168,8 +176,7 @@ fn a_charge_that_has_drained_is_not_taken_back_from_others() {
     };
     let denied = decide(
         &fake,
-        &[Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)],
-        &keys(2),
+        &demands(&[Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)]),
     )
     .unwrap();
     assert!(!denied.allowed());
@@ -189,7 +196,7 @@ fn a_lost_swap_is_decided_again_by_the_clock_of_that_moment() {
         before_swap: Some(&others),
         ..Fake::default()
     };
-    let decision = decide(&fake, &[Rate::new(1, 1_000, 2)], &keys(1)).unwrap();
+    let decision = decide(&fake, &demands(&[Rate::new(1, 1_000, 2)])).unwrap();
     assert!(decision.allowed());
     assert_eq!(fake.tat("key0"), Some(1_002_000));
 }
@@ -207,7 +214,7 @@ fn endless_contention_is_a_store_error_that_charges_nothing() {
     };
     let rates = [Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)];
     assert!(matches!(
-        decide(&fake, &rates, &keys(2)),
+        decide(&fake, &demands(&rates)),
         Err(StoreError::Failed(_))
     ));
     assert_eq!(fake.tat("key0"), Some(0));
@@ -220,7 +227,7 @@ fn a_full_store_is_told_and_charges_nothing() {
         ..Fake::default()
     };
     let rates = [Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)];
-    assert_eq!(decide(&fake, &rates, &keys(2)), Err(StoreError::Full));
+    assert_eq!(decide(&fake, &demands(&rates)), Err(StoreError::Full));
     assert_eq!((fake.tat("key0"), fake.tat("key1")), (Some(0), None));
 }
 
@@ -230,7 +237,7 @@ fn a_denied_store_is_told_from_a_full_one() {
         denied: true,
         ..Fake::default()
     };
-    let decided = decide(&fake, &[Rate::new(1, 1_000, 5)], &keys(1));
+    let decided = decide(&fake, &demands(&[Rate::new(1, 1_000, 5)]));
     assert_eq!(decided, Err(StoreError::Denied("no grant".to_owned())));
     assert_eq!(fake.swaps.get(), 0);
 }
@@ -265,47 +272,98 @@ impl Cells for Shared {
 #[test]
 fn threads_together_admit_the_burst_and_no_more() {
     let shared = Shared(Mutex::default());
-    let (rates, keys) = (
-        [Rate::new(1, 1_000, 900), Rate::new(1, 1_000, 500)],
-        keys(2),
-    );
+    let demands = demands(&[Rate::new(1, 1_000, 900), Rate::new(1, 1_000, 500)]);
     let admitted = AtomicU32::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..400 {
-                    let decided = decide(&shared, &rates, &keys);
+                    let decided = decide(&shared, &demands);
                     admitted.fetch_add(u32::from(decided.unwrap().allowed()), Ordering::Relaxed);
                 }
             });
         }
     });
     assert_eq!(admitted.into_inner(), 500);
-    let tat = |key: &str| read(&shared, key).unwrap().unwrap() - 1_000_000;
+    let tat = |key: &str| tat_us(&shared, key).unwrap().unwrap() - 1_000_000;
     // Refunds were exact: the larger bucket owes just what was admitted.
     assert_eq!((tat("key0"), tat("key1")), (500_000, 500_000));
+}
+
+#[test]
+fn a_limit_that_watches_is_charged_what_it_would_admit() {
+    let fake = Fake::default();
+    let mut demands = demands(&[Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)]);
+    demands[1].is_shadow = true;
+    for left in [4, 3, 2] {
+        let decided = decide(&fake, &demands).unwrap();
+        assert!(decided.allowed());
+        assert_eq!(decided.standings()[0].remaining, left);
+        assert_eq!(decided.standings()[1].allowed, left > 2);
+    }
+    assert_eq!(
+        (fake.tat("key0"), fake.tat("key1")),
+        (Some(3_000), Some(2_000))
+    );
+}
+
+#[test]
+fn a_limit_that_watches_and_loses_a_race_keeps_nothing_from_passing() {
+    let others = |fake: &Fake, swap: u32| {
+        if swap == 2 {
+            fake.put("key1", 2_000);
+        }
+    };
+    let fake = Fake {
+        before_swap: Some(&others),
+        ..Fake::default()
+    };
+    let mut demands = demands(&[Rate::new(1, 1_000, 5), Rate::new(1, 1_000, 2)]);
+    demands[1].is_shadow = true;
+    assert!(decide(&fake, &demands).unwrap().allowed());
+    assert_eq!(
+        (fake.tat("key0"), fake.tat("key1")),
+        (Some(1_000), Some(2_000))
+    );
+}
+
+#[test]
+fn what_costs_nothing_is_charged_nothing() {
+    let fake = Fake::default();
+    let mut demands = demands(&[Rate::new(1, 1_000, 1)]);
+    assert!(decide(&fake, &demands).unwrap().allowed());
+    demands[0].cost = 0;
+    let decided = decide(&fake, &demands).unwrap();
+    assert!(decided.allowed());
+    assert_eq!((decided.standings()[0].remaining, fake.swaps.get()), (0, 1));
 }
 
 proptest! {
     #[test]
     fn several_limits_decide_as_their_conjunction(
-        specs in prop::collection::vec((1u32..20, 1u64..5_000, 1u32..6), 1..=MAX_LIMITS),
+        specs in prop::collection::vec((1u32..20, 1u64..5_000, 1u32..6, 0u32..6, any::<bool>()), 1..=MAX_LIMITS),
         steps in prop::collection::vec(0u64..1_500, 1..100),
     ) {
-        let rates: Vec<_> = specs.iter().map(|&(requests, per_us, burst)| Rate::new(requests, per_us, burst)).collect();
-        let (fake, keys) = (Fake::default(), keys(rates.len()));
+        let rates: Vec<_> = specs.iter().map(|&(units, per_us, burst, ..)| Rate::new(units, per_us, burst)).collect();
+        let mut demands = demands(&rates);
+        for (demand, &(_, _, burst, cost, is_shadow)) in demands.iter_mut().zip(&specs) {
+            (demand.cost, demand.is_shadow) = (cost.min(burst), is_shadow);
+        }
+        let fake = Fake::default();
         let mut tats = vec![None; rates.len()];
         for step in steps {
             fake.now_us.set(fake.now_us.get() + step);
-            let probes: Vec<_> = rates.iter().zip(&tats).map(|(rate, &tat)| rate.probe(tat, fake.now_us.get())).collect();
-            let expected = probes.iter().all(Probe::allows);
-            if expected {
-                tats = probes.iter().map(|probe| Some(probe.charged_tat_us())).collect();
-            }
-            let decided = decide(&fake, &rates, &keys).unwrap();
-            prop_assert_eq!(decided.allowed(), expected);
-            for (standing, probe) in decided.standings().iter().zip(&probes) {
-                prop_assert_eq!(*standing, if expected { probe.charged() } else { probe.uncharged() });
+            let now = fake.now_us.get();
+            let probes: Vec<_> = demands.iter().zip(&tats).map(|(demand, &tat)| demand.rate.probe(tat, now, demand.cost)).collect();
+            let pass = demands.iter().zip(&probes).all(|(demand, probe)| demand.is_shadow || probe.allows());
+            let decided = decide(&fake, &demands).unwrap();
+            prop_assert_eq!(decided.allowed(), pass);
+            for ((standing, probe), tat) in decided.standings().iter().zip(&probes).zip(&mut tats) {
+                let charged = pass && probe.allows();
+                if charged {
+                    *tat = Some(probe.charged_tat_us());
+                }
+                prop_assert_eq!(*standing, if charged { probe.charged() } else { probe.uncharged() });
             }
         }
     }
