@@ -23,7 +23,7 @@ impl Exchange {
     /// The value of the first cookie of that name (RFC 6265 §4.2), as it is written.
     pub fn cookie(&self, name: &str) -> Option<String> {
         let lines = self.header_values("cookie");
-        lines.iter().find_map(|line| cookie(line, name))
+        lines.iter().find_map(|line| cookies(line, name).next())
     }
 
     /// The value of the first parameter of that name in the query, with `+` and `%XX` decoded as forms
@@ -36,6 +36,39 @@ impl Exchange {
             (decoded(key) == name).then(|| decoded(value))
         })
     }
+}
+
+/// The name in lower case, for a header that a policy's config wants edited.
+///
+/// # Errors
+///
+/// Why it can't be: it is no name of a field (RFC 9110 §5.1), longer than 64 bytes, or the gateway's own, whose
+/// edits are `forbidden`.
+pub fn editable_header(name: &str) -> Result<String, String> {
+    const GATEWAYS: &[&str] = &[
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let lower = name.to_ascii_lowercase();
+    if !is_token(name) || name.len() > 64 {
+        return Err(format!("\"{name}\" is no name of a header"));
+    }
+    if GATEWAYS.contains(&lower.as_str()) || lower.starts_with("proxy-") {
+        return Err(format!("\"{lower}\" is the gateway's: name another header"));
+    }
+    Ok(lower)
+}
+
+/// Whether it is a token (RFC 9110 §5.6.2).
+pub(crate) fn is_token(text: &str) -> bool {
+    let may_stand = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(may_stand)
 }
 
 fn members(line: &[u8]) -> Vec<String> {
@@ -55,8 +88,9 @@ fn members(line: &[u8]) -> Vec<String> {
     members.filter(|member| !member.is_empty()).collect()
 }
 
-fn cookie(line: &[u8], name: &str) -> Option<String> {
-    line.split(|byte| *byte == b';').find_map(|pair| {
+/// All values of that name in a line of cookies.
+pub(crate) fn cookies(line: &[u8], name: &str) -> impl Iterator<Item = String> {
+    line.split(|byte| *byte == b';').filter_map(move |pair| {
         let equals = pair.iter().position(|byte| *byte == b'=')?;
         (trimmed(&pair[..equals]) == name).then(|| trimmed(&pair[equals + 1..]))
     })
@@ -66,7 +100,7 @@ fn trimmed(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.trim_ascii()).into_owned()
 }
 
-fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -107,12 +141,21 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_can_not_be_edited_is_told() {
+        assert_eq!(editable_header("X-User"), Ok("x-user".to_owned()));
+        for name in ["", "a b", "x:y", "Host", "proxy-x", &"x".repeat(65)] {
+            assert!(editable_header(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
     fn cookies_are_found_by_their_whole_name() {
         let line = b"ab=1; b=2;c = x=y ; b=3; broken; \xff=4";
-        assert_eq!(cookie(line, "b").as_deref(), Some("2"));
-        assert_eq!(cookie(line, "c").as_deref(), Some("x=y"));
-        assert_eq!(cookie(line, "broken"), None);
-        assert_eq!(cookie(b"", ""), None);
+        let found = |name| cookies(line, name).collect::<Vec<_>>();
+        assert_eq!(found("b"), ["2", "3"]);
+        assert_eq!(found("c"), ["x=y"]);
+        assert_eq!(found("broken"), [""; 0]);
+        assert_eq!(cookies(b"", "").next(), None);
     }
 
     #[test]

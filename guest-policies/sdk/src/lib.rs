@@ -56,6 +56,7 @@
 //! re-exported here. A panic's message goes to the log at level error before the instance is lost.
 
 pub mod clock;
+pub mod credential;
 pub mod kv;
 pub mod log;
 pub mod metrics;
@@ -102,6 +103,8 @@ pub use media_range::MediaRange;
 pub use policy::{
     Manifest, OnAttempt, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody, Policy,
 };
+
+pub use fields::editable_header;
 
 pub use {schemars, serde, serde_json};
 
