@@ -45,6 +45,11 @@ pub(crate) fn policy_on(name: &str, built: &str, terms: &str) -> String {
     )
 }
 
+/// A policy that the gateway carries, on these terms.
+pub(crate) fn builtin(name: &str, terms: &str) -> String {
+    format!("{name}: {{ component: \"builtin:{name}\", {terms} }}")
+}
+
 /// A use that fails closed.
 pub(crate) fn closed(policy: &str, config: &str) -> String {
     format!("{{ use: {policy}, on_failure: closed, config: {config} }}")
