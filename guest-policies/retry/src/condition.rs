@@ -20,6 +20,8 @@ pub enum Outcome {
     Failed(Failure),
     /// With a response of this status.
     Status(u16),
+    /// With a gRPC status in the response's head: one without messages (gRPC over HTTP/2, "Trailers-Only").
+    Grpc(u8),
 }
 
 /// One word of the config's `on` list.
@@ -29,6 +31,8 @@ pub enum Condition {
     Failed(Failure),
     /// Every status from the first to the last.
     Statuses(u16, u16),
+    /// This gRPC status.
+    Grpc(u8),
 }
 
 /// A set of conditions; small enough to be copied.
@@ -39,7 +43,20 @@ pub struct Conditions {
     timeout: bool,
     /// One bit for each status from [`FIRST_STATUS`] on.
     statuses: [u64; 4],
+    /// One bit for each gRPC status.
+    grpc: u32,
 }
+
+/// The gRPC statuses that may be transient, by the numbers of gRPC's `statuscodes.md`.
+const GRPC: [(&str, u8); 7] = [
+    ("grpc_cancelled", 1),
+    ("grpc_unknown", 2),
+    ("grpc_deadline_exceeded", 4),
+    ("grpc_resource_exhausted", 8),
+    ("grpc_aborted", 10),
+    ("grpc_internal", 13),
+    ("grpc_unavailable", 14),
+];
 
 /// Statuses below are successes and redirects: a retry would repeat what worked.
 pub const FIRST_STATUS: u16 = 400;
@@ -47,7 +64,8 @@ pub const FIRST_STATUS: u16 = 400;
 pub const LAST_STATUS: u16 = 599;
 
 impl Condition {
-    /// Reads a word: `connect_failure`, `reset`, `timeout`, `gateway_errors`, `4xx`, `5xx` or a status from 400 to 599.
+    /// Reads a word: `connect_failure`, `reset`, `timeout`, `gateway_errors`, `4xx`, `5xx`, a status from 400 to 599, or a gRPC
+    /// status such as `grpc_unavailable`.
     pub fn parse(word: &str) -> Option<Self> {
         Some(match word {
             "connect_failure" => Self::Failed(Failure::Connect),
@@ -56,13 +74,7 @@ impl Condition {
             "gateway_errors" => Self::Statuses(502, 504),
             "4xx" => Self::Statuses(400, 499),
             "5xx" => Self::Statuses(500, LAST_STATUS),
-            digits => {
-                return digits
-                    .parse()
-                    .ok()
-                    .filter(|_| digits.len() == 3)
-                    .and_then(Self::status);
-            }
+            other => return Self::grpc(other).or_else(|| Self::digits(other)),
         })
     }
 
@@ -71,6 +83,16 @@ impl Condition {
         (FIRST_STATUS..=LAST_STATUS)
             .contains(&status)
             .then_some(Self::Statuses(status, status))
+    }
+
+    fn grpc(word: &str) -> Option<Self> {
+        let (_, code) = GRPC.iter().find(|(name, _)| *name == word)?;
+        Some(Self::Grpc(*code))
+    }
+
+    fn digits(word: &str) -> Option<Self> {
+        let status = word.parse().ok().filter(|_| word.len() == 3)?;
+        Self::status(status)
     }
 }
 
@@ -85,7 +107,13 @@ impl Conditions {
             Outcome::Status(status) => {
                 bit(status).is_some_and(|(word, mask)| self.statuses[word] & mask != 0)
             }
+            Outcome::Grpc(code) => code < 32 && self.grpc & (1 << code) != 0,
         }
+    }
+
+    /// Whether a gRPC status is among them: only then is one looked for.
+    pub fn want_grpc(&self) -> bool {
+        self.grpc != 0
     }
 
     fn insert(&mut self, condition: Condition) {
@@ -99,6 +127,7 @@ impl Conditions {
                     self.statuses[word] |= mask;
                 }
             }
+            Condition::Grpc(code) => self.grpc |= 1 << code,
         }
     }
 }
@@ -137,8 +166,9 @@ mod tests {
         let outcomes = [Connect, Reset, Timeout, Other]
             .map(Outcome::Failed)
             .into_iter();
-        let outcomes: Vec<_> = outcomes.chain((0..700).map(Outcome::Status)).collect();
-        let table: [(&str, &dyn Fn(Outcome) -> bool); 8] = [
+        let outcomes = outcomes.chain((0..700).map(Outcome::Status));
+        let outcomes: Vec<_> = outcomes.chain((0..=255).map(Outcome::Grpc)).collect();
+        let table: [(&str, &dyn Fn(Outcome) -> bool); 10] = [
             ("connect_failure", &|o| o == Outcome::Failed(Connect)),
             ("reset", &|o| o == Outcome::Failed(Reset)),
             ("timeout", &|o| o == Outcome::Failed(Timeout)),
@@ -149,6 +179,8 @@ mod tests {
             ("5xx", &|o| matches!(o, Outcome::Status(500..=599))),
             ("400", &|o| o == Outcome::Status(400)),
             ("599", &|o| o == Outcome::Status(599)),
+            ("grpc_cancelled", &|o| o == Outcome::Grpc(1)),
+            ("grpc_unavailable", &|o| o == Outcome::Grpc(14)),
         ];
         for (word, expected) in table {
             for &outcome in &outcomes {
@@ -183,6 +215,8 @@ mod tests {
             "3xx",
             "retriable",
             "503 ",
+            "grpc_ok",
+            "grpc_14",
         ] {
             assert_eq!(Condition::parse(word), None, "{word}");
         }

@@ -4,6 +4,7 @@ use portcullis_sdk::{ConfigProblem, Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::backoff;
 use crate::condition::{Condition, Conditions};
 use crate::decide::Rules;
 
@@ -20,9 +21,13 @@ pub struct Config {
     #[schemars(range(min = 1, max = 10))]
     pub attempts: u32,
     /// Outcomes that are worth another attempt: `connect_failure`, `reset`, `timeout`, `gateway_errors` (502, 503, 504),
-    /// `4xx`, `5xx`, or a status from 400 to 599.
+    /// `4xx`, `5xx`, a status from 400 to 599, or a gRPC status in the response's head: `grpc_cancelled`, `grpc_unknown`,
+    /// `grpc_deadline_exceeded`, `grpc_resource_exhausted`, `grpc_aborted`, `grpc_internal`, `grpc_unavailable`.
     #[schemars(length(min = 1))]
     pub on: Vec<Word>,
+    /// A response of status 400 to 599 with this field is worth another attempt too, whatever `on` says.
+    #[schemars(with = "Mark")]
+    pub on_header: Option<Mark>,
     /// How long to wait before another attempt.
     pub backoff: Backoff,
     /// A response with a longer `Retry-After` is delivered instead of waited for; `0s` to `60s`.
@@ -33,21 +38,46 @@ pub struct Config {
     pub attempt_timeout: Option<Duration>,
 }
 
-/// Full jitter: the delay after attempt n is random between 0 and the lesser of `cap` and `base` × 2^(n-1).
+/// A field by which an upstream says that another attempt may succeed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// The field's name, such as `x-retry`.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    pub name: String,
+    /// The value that its first line must have, in any case of letters; without it, any value.
+    pub value: Option<String>,
+}
+
+/// How long to wait before another attempt.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Backoff {
-    /// Upper end of the first delay; at least `1ms`.
+    /// `full`: after attempt n random between 0 and the lesser of `cap` and `base` × 2^(n-1). `decorrelated`: the lesser of
+    /// `cap` and what is random between `base` and three times the delay before.
+    pub jitter: Jitter,
+    /// `full`: upper end of the first delay; `decorrelated`: lower end of every one. At least `1ms`.
     pub base: Duration,
     /// Upper end of every delay; `base` to `60s`.
     pub cap: Duration,
+}
+
+/// How delays are spread.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Jitter {
+    /// Between 0 and a window that doubles.
+    #[default]
+    Full,
+    /// Between `base` and three times the delay before.
+    Decorrelated,
 }
 
 /// One outcome, by name or by status.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
     untagged,
-    expecting = "expected connect_failure, reset, timeout, gateway_errors, 4xx, 5xx or a status"
+    expecting = "expected connect_failure, reset, timeout, gateway_errors, 4xx, 5xx, a status or a gRPC status such as grpc_unavailable"
 )]
 pub enum Word {
     /// A status.
@@ -55,7 +85,7 @@ pub enum Word {
     /// A name, or a status as text.
     Text(
         #[schemars(regex(
-            pattern = r"^(connect_failure|reset|timeout|gateway_errors|[45]xx|[45][0-9][0-9])$"
+            pattern = r"^(connect_failure|reset|timeout|gateway_errors|[45]xx|[45][0-9][0-9]|grpc_(cancelled|unknown|deadline_exceeded|resource_exhausted|aborted|internal|unavailable))$"
         ))]
         String,
     ),
@@ -70,6 +100,7 @@ impl Default for Config {
                 .into_iter()
                 .map(|word| Word::Text(word.to_owned()))
                 .collect(),
+            on_header: None,
             backoff: Backoff::default(),
             retry_after_cap: Duration::from_secs(10),
             other_endpoint: true,
@@ -81,6 +112,7 @@ impl Default for Config {
 impl Default for Backoff {
     fn default() -> Self {
         Self {
+            jitter: Jitter::Full,
             base: Duration::from_millis(50),
             cap: Duration::from_secs(1),
         }
@@ -124,15 +156,7 @@ impl Config {
         if !(1..=MAX_ATTEMPTS).contains(&self.attempts) {
             report("/attempts".to_owned(), "must be 1 to 10");
         }
-        if self.on.is_empty() {
-            report("/on".to_owned(), "must name an outcome");
-        }
-        for (i, word) in self.on.iter().enumerate() {
-            if word.condition().is_none() {
-                let message = "must be connect_failure, reset, timeout, gateway_errors, 4xx, 5xx or a status from 400 to 599";
-                report(format!("/on/{i}"), message);
-            }
-        }
+        self.check_outcomes(&mut report);
         self.backoff.check(&mut report);
         if self.retry_after_cap.as_millis() > MAX_DELAY_MS {
             report("/retry_after_cap".to_owned(), "must be at most 60s");
@@ -150,6 +174,28 @@ impl Config {
         }
     }
 
+    fn check_outcomes(&self, report: &mut impl FnMut(String, &str)) {
+        if self.on.is_empty() {
+            report("/on".to_owned(), "must name an outcome");
+        }
+        for (i, word) in self.on.iter().enumerate() {
+            if word.condition().is_none() {
+                let message = "must be connect_failure, reset, timeout, gateway_errors, 4xx, 5xx, a status from 400 to 599, or a gRPC status such as grpc_unavailable";
+                report(format!("/on/{i}"), message);
+            }
+        }
+        if self
+            .on_header
+            .as_ref()
+            .is_some_and(|mark| !is_name(&mark.name))
+        {
+            report(
+                "/on_header/name".to_owned(),
+                "must be the name of a field, such as x-retry",
+            );
+        }
+    }
+
     fn checked_rules(&self) -> Rules {
         Rules {
             attempts: self.attempts,
@@ -158,11 +204,26 @@ impl Config {
                 .iter()
                 .filter_map(Word::condition)
                 .collect::<Conditions>(),
-            base_ms: self.backoff.base.as_millis_u32(),
-            cap_ms: self.backoff.cap.as_millis_u32(),
+            backoff: backoff::Backoff {
+                jitter: match self.backoff.jitter {
+                    Jitter::Full => backoff::Jitter::Full,
+                    Jitter::Decorrelated => backoff::Jitter::Decorrelated,
+                },
+                base_ms: self.backoff.base.as_millis_u32(),
+                cap_ms: self.backoff.cap.as_millis_u32(),
+            },
             retry_after_cap_ms: self.retry_after_cap.as_millis_u32(),
         }
     }
+}
+
+/// A token (RFC 9110 §5.6.2).
+fn is_name(name: &str) -> bool {
+    let is_mark = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || is_mark(byte))
 }
 
 #[cfg(test)]
@@ -182,8 +243,8 @@ mod tests {
         assert_eq!(
             (
                 rules.attempts,
-                rules.base_ms,
-                rules.cap_ms,
+                rules.backoff.base_ms,
+                rules.backoff.cap_ms,
                 rules.retry_after_cap_ms
             ),
             (3, 50, 1_000, 10_000)
@@ -208,7 +269,8 @@ mod tests {
         }));
         let rules = config.rules().unwrap();
         assert!(rules.on.hold(Outcome::Status(503)) && !rules.on.hold(Outcome::Status(501)));
-        assert_eq!((rules.base_ms, rules.cap_ms), (50, 2_000));
+        assert_eq!((rules.backoff.base_ms, rules.backoff.cap_ms), (50, 2_000));
+        assert_eq!(rules.backoff.jitter, backoff::Jitter::Full);
     }
 
     #[test]
@@ -220,6 +282,11 @@ mod tests {
             (json!({ "on": ["reset", "200"] }), "/on/1"),
             (json!({ "on": [600] }), "/on/0"),
             (json!({ "on": ["retriable"] }), "/on/0"),
+            (json!({ "on_header": { "name": "" } }), "/on_header/name"),
+            (
+                json!({ "on_header": { "name": "x retry" } }),
+                "/on_header/name",
+            ),
             (json!({ "backoff": { "base": "0ms" } }), "/backoff/base"),
             (json!({ "backoff": { "base": "2s" } }), "/backoff/cap"),
             (json!({ "backoff": { "cap": "61s" } }), "/backoff/cap"),
@@ -247,6 +314,11 @@ mod tests {
                 "unknown field `factor`",
             ),
             (json!({ "on": [true] }), "expected connect_failure, reset"),
+            (
+                json!({ "backoff": { "jitter": "equal" } }),
+                "unknown variant `equal`",
+            ),
+            (json!({ "on_header": {} }), "missing field `name`"),
         ] {
             let error = serde_json::from_value::<Config>(value)
                 .unwrap_err()
@@ -266,6 +338,7 @@ mod tests {
         for field in [
             "attempts",
             "on",
+            "on_header",
             "backoff",
             "retry_after_cap",
             "other_endpoint",

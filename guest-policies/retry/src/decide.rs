@@ -1,5 +1,6 @@
 //! The decision after an attempt. Pure: the attempt's facts and 64 random bits come in, a verdict goes out.
 
+use crate::backoff::Backoff;
 use crate::condition::{Conditions, Outcome};
 
 /// The rules of one use of the policy.
@@ -9,10 +10,8 @@ pub struct Rules {
     pub attempts: u32,
     /// What is worth another try.
     pub on: Conditions,
-    /// The upper end of the first delay, in milliseconds; at least 1.
-    pub base_ms: u32,
-    /// The upper end of every delay, in milliseconds; at least `base_ms`.
-    pub cap_ms: u32,
+    /// How long to wait.
+    pub backoff: Backoff,
     /// The longest `Retry-After` that is waited for, in milliseconds.
     pub retry_after_cap_ms: u32,
 }
@@ -22,27 +21,53 @@ pub struct Rules {
 pub struct Facts {
     /// 1 for the first.
     pub number: u32,
-    /// How it ended.
-    pub outcome: Outcome,
     /// Milliseconds until the request's deadline.
     pub remaining_ms: Option<u32>,
     /// Some request bytes reached the endpoint.
     pub sent: bool,
-    /// The method is idempotent.
+    /// The method is idempotent, or the route allows to send it again.
     pub idempotent: bool,
     /// The body can be sent again.
     pub replayable: bool,
 }
 
-/// What to do.
+/// What the wait depends on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wait {
+    /// What the response's `Retry-After` asks for, in milliseconds.
+    pub asked_ms: u64,
+    /// The delay before the attempt that ended, in milliseconds.
+    pub last_ms: Option<u32>,
+    /// Uniform bits.
+    pub random: u64,
+}
+
+/// Why an attempt that is worth another is followed by none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Not this policy's business: the next one may decide.
-    Abstain,
-    /// This policy's business, and no retry is right.
-    Deliver,
-    /// Try again after this many milliseconds.
-    Retry(u32),
+pub enum Refusal {
+    /// As many as the config allows have been made.
+    AttemptsUsed,
+    /// The body can't be sent again.
+    NotReplayable,
+    /// Bytes reached the endpoint, and the method is not idempotent.
+    NotIdempotent,
+    /// `Retry-After` asks for more than the cap.
+    RetryAfterTooLong,
+    /// The wait would reach the request's deadline.
+    NoTimeLeft,
+}
+
+impl Refusal {
+    /// For metrics and the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AttemptsUsed => "attempts_used",
+            Self::NotReplayable => "not_replayable",
+            Self::NotIdempotent => "not_idempotent",
+            Self::RetryAfterTooLong => "retry_after_too_long",
+            Self::NoTimeLeft => "no_time_left",
+        }
+    }
 }
 
 impl Rules {
@@ -52,57 +77,43 @@ impl Rules {
     }
 
     /// Whether another attempt may be made at all, whenever.
-    pub fn permit(&self, facts: &Facts) -> bool {
-        facts.number < self.attempts && facts.replayable && (facts.idempotent || !facts.sent)
+    ///
+    /// # Errors
+    ///
+    /// The first reason against it.
+    pub fn permit(&self, facts: &Facts) -> Result<(), Refusal> {
+        if facts.number >= self.attempts {
+            Err(Refusal::AttemptsUsed)
+        } else if !facts.replayable {
+            Err(Refusal::NotReplayable)
+        } else if facts.sent && !facts.idempotent {
+            Err(Refusal::NotIdempotent)
+        } else {
+            Ok(())
+        }
     }
 
-    /// Decides; `retry_after` is the response's field, `random` uniform bits.
-    pub fn decide(&self, facts: &Facts, retry_after: Option<&str>, random: u64) -> Verdict {
-        if !self.concern(facts.outcome) {
-            return Verdict::Abstain;
+    /// How many milliseconds to wait, the backoff's part of them first; for facts that [`Self::permit`] allows.
+    ///
+    /// # Errors
+    ///
+    /// `RetryAfterTooLong`, and `NoTimeLeft` for a wait that reaches the deadline.
+    pub fn delay(&self, facts: &Facts, wait: &Wait) -> Result<(u32, u32), Refusal> {
+        if wait.asked_ms > u64::from(self.retry_after_cap_ms) {
+            return Err(Refusal::RetryAfterTooLong);
         }
-        if !self.permit(facts) {
-            return Verdict::Deliver;
-        }
-        let asked_ms = retry_after
-            .and_then(delta_seconds)
-            .unwrap_or(0)
-            .saturating_mul(1_000);
-        if asked_ms > u64::from(self.retry_after_cap_ms) {
-            return Verdict::Deliver;
-        }
+        let backoff_ms = self
+            .backoff
+            .delay_ms(facts.number, wait.last_ms, wait.random);
         // The jitter comes on top: callers that were all told the same second must not all come in it.
-        let delay_ms = asked_ms + u64::from(self.backoff_ms(facts.number, random));
-        match u32::try_from(delay_ms) {
-            // At the deadline there is no time left for the attempt itself.
-            Ok(delay_ms)
-                if facts
-                    .remaining_ms
-                    .is_none_or(|remaining_ms| delay_ms < remaining_ms) =>
-            {
-                Verdict::Retry(delay_ms)
-            }
-            _ => Verdict::Deliver,
+        let delay_ms = wait.asked_ms + u64::from(backoff_ms);
+        let delay_ms = u32::try_from(delay_ms).map_err(|_| Refusal::NoTimeLeft)?;
+        // At the deadline there is no time left for the attempt itself.
+        match facts.remaining_ms {
+            Some(remaining_ms) if delay_ms >= remaining_ms => Err(Refusal::NoTimeLeft),
+            _ => Ok((backoff_ms, delay_ms)),
         }
     }
-
-    /// Full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015): uniform in
-    /// 0 ..= min(cap, base × 2^(n-1)) milliseconds after attempt `number` n.
-    pub fn backoff_ms(&self, number: u32, random: u64) -> u32 {
-        let doubled = u64::from(self.base_ms) << number.saturating_sub(1).min(31);
-        let window = doubled.min(u64::from(self.cap_ms)) + 1;
-        // The high half of a 128-bit product scales the bits without a modulo's bias.
-        let scaled = (u128::from(random) * u128::from(window)) >> 64;
-        u32::try_from(scaled).unwrap_or(self.cap_ms)
-    }
-}
-
-/// `Retry-After` as delta-seconds (RFC 9110, 10.2.3). A date is passed over: it would need the upstream's clock.
-fn delta_seconds(value: &str) -> Option<u64> {
-    let value = value.trim();
-    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    // More digits than fit are longer than any cap.
-    digits.then(|| value.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
