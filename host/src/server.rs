@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::access_log::registry::AccessLogs;
 use crate::capability::kv::KvSpaces;
+use crate::capability::redis::RedisBindings;
 use crate::control::control_listener::{ControlListener, Gateway};
 use crate::control::status_listener::{self, Readiness};
 use crate::control::tokens::{TokenError, Tokens};
@@ -275,8 +276,13 @@ fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, St
     let seen = Arc::downgrade(&fault_circuits);
     metrics
         .observe_fault_circuits(move || seen.upgrade().map_or_else(Vec::new, |all| all.readings()));
+    let redis = Arc::<RedisBindings>::default();
+    let seen = Arc::downgrade(&redis);
+    metrics
+        .observe_redis_circuits(move || seen.upgrade().map_or_else(Vec::new, |all| all.readings()));
     Ok(Foundations {
         fault_circuits,
+        redis,
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
         upstreams,

@@ -13,7 +13,7 @@ use portcullis_config::{Problem, pointer_to_path};
 
 use crate::access_log::registry::{AccessLog, AccessLogs};
 use crate::capability::kv::KvSpaces;
-use crate::capability::redis::RedisBinding;
+use crate::capability::redis::{RedisBinding, RedisBindings};
 use crate::client_body::BodyBounds;
 use crate::head::HeadRules;
 use crate::listener::settings::{self, ListenerSettings};
@@ -92,6 +92,8 @@ pub struct Foundations {
     pub kv: KvSpaces,
     /// Of the policies' uses.
     pub fault_circuits: Arc<FaultCircuits>,
+    /// The Redis bindings.
+    pub redis: Arc<RedisBindings>,
     /// The process' metrics.
     pub metrics: Arc<Metrics>,
     /// What is known of upstreams.
@@ -350,16 +352,15 @@ fn redis_bindings(
 ) -> BTreeMap<String, Arc<RedisBinding>> {
     let mut bindings = BTreeMap::new();
     for (name, binding) in &config.redis {
-        match RedisBinding::new(
-            name,
-            binding.url.expose(),
-            binding.deadline,
-            foundations.workers,
-        ) {
-            Ok(binding) => drop(bindings.insert(name.clone(), Arc::new(binding))),
-            Err(error) => {
-                let path = pointer_to_path("redis", &format!("/{name}/url"));
-                problems.push(config.lines.problem(path, error.to_string()));
+        let opened =
+            foundations
+                .redis
+                .open(name, binding, foundations.workers, &foundations.metrics);
+        match opened {
+            Ok(binding) => drop(bindings.insert(name.clone(), binding)),
+            Err(problem) => {
+                let path = pointer_to_path("redis", &format!("/{name}{}", problem.place));
+                problems.push(config.lines.problem(path, problem.to_string()));
             }
         }
     }

@@ -1,9 +1,8 @@
-//! Texts that name places: socket addresses, endpoints, hosts, paths, Redis URLs. A message never
-//! repeats the text, which may hold a password.
+//! Texts that name places: socket addresses, endpoints, hosts, paths. A message never repeats the text,
+//! which may hold a password.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use http::Uri;
 use http::uri::Authority;
 
 use crate::path_normalisation::{EncodedSlashes, PathNormalisation};
@@ -188,36 +187,8 @@ pub(crate) fn whole_path(text: &str) -> Result<String, String> {
     path_prefix(text).map(|_| text.to_owned())
 }
 
-/// `redis://[user:password@]host[:port][/database]`.
-pub(crate) fn redis_url(text: &str) -> Result<(), String> {
-    const SHAPE: &str = "expected redis://[user:password@]host[:port][/database]";
-    match text.split_once("://") {
-        Some(("redis", _)) => {}
-        Some(("rediss", _)) => {
-            return Err("rediss:// (TLS) is not supported yet: only redis://".to_owned());
-        }
-        Some(_) => return Err(format!("only redis:// is supported: {SHAPE}")),
-        None => return Err(format!("the scheme is missing: {SHAPE}")),
-    }
-    let unreadable =
-        || format!("not a URL: {SHAPE}, with special characters of the password percent-encoded");
-    // http::Uri drops a fragment without a word, and with it the rest of a password that holds #.
-    if text.contains('#') {
-        return Err(unreadable());
-    }
-    let uri: Uri = text.parse().map_err(|_| unreadable())?;
-    let authority = uri.authority().ok_or_else(unreadable)?;
-    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-    host_and_port(host)?;
-    let database = uri.path().trim_start_matches('/');
-    if !database.is_empty() && database.parse::<u32>().is_err() {
-        return Err("the database must be a number: redis://host:6379/0".to_owned());
-    }
-    Ok(())
-}
-
 /// Splits and checks `host[:port]`; an IPv6 address keeps its brackets.
-fn host_and_port(text: &str) -> Result<(&str, Option<u16>), String> {
+pub(crate) fn host_and_port(text: &str) -> Result<(&str, Option<u16>), String> {
     if text.parse::<Ipv6Addr>().is_ok() {
         return Err(format!("an IPv6 address needs brackets: [{text}]"));
     }

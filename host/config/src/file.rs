@@ -13,6 +13,7 @@ mod listener;
 mod mirror;
 mod policy;
 mod policy_store;
+mod redis;
 mod resilience;
 mod route;
 mod upstream;
@@ -37,6 +38,9 @@ pub(crate) use policy::{
     RedisGrantFile,
 };
 pub(crate) use policy_store::PolicyStoreFile;
+pub(crate) use redis::{
+    RedisCircuitFile, RedisClusterFile, RedisFile, RedisSentinelFile, RedisTlsFile,
+};
 pub(crate) use resilience::{
     CircuitFile, DnsFile, HealthCheckFile, OutlierDetectionFile, ProbeKind, RetryBudgetFile,
     StatusesFile, SuccessRateFile,
@@ -44,7 +48,7 @@ pub(crate) use resilience::{
 pub(crate) use route::{MatchFile, PolicyUseFile, RewriteFile, RouteFile};
 pub(crate) use upstream::{ClientCertificateFile, TimeoutsFile, UpstreamFile, UpstreamTlsFile};
 
-use crate::model::{Config, RedisBinding};
+use crate::model::Config;
 use crate::part::{Named, Part};
 use crate::secret::SecretFile;
 use crate::units::DurationText;
@@ -124,17 +128,6 @@ pub(crate) struct MetricsFile {
     pub(crate) address: Part<String>,
 }
 
-/// A Redis server.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "Redis")]
-pub(crate) struct RedisFile {
-    /// redis://[user:password@]host[:port][/database], or "${NAME}" or { file: path } that holds it.
-    pub(crate) url: Part<SecretFile>,
-    /// What one call of a policy may take: 1ms to 10s.
-    #[serde(default = "default_redis_deadline")]
-    pub(crate) deadline: Part<DurationText>,
-}
-
 fn duration(duration: Duration) -> Part<DurationText> {
     Part::Read(DurationText(duration))
 }
@@ -157,8 +150,4 @@ fn default_drain_delay() -> Part<DurationText> {
 
 fn default_watch() -> Part<bool> {
     Part::Read(true)
-}
-
-fn default_redis_deadline() -> Part<DurationText> {
-    duration(RedisBinding::DEFAULT_DEADLINE)
 }

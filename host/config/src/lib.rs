@@ -25,6 +25,8 @@ mod path;
 mod path_normalisation;
 mod policy;
 mod policy_store;
+mod redis;
+mod redis_address;
 mod resilience;
 mod route;
 mod scalar;
@@ -55,7 +57,7 @@ pub use listener::{
     CertificateFiles, ClientCertificateMode, ClientCertificates, Listener, ListenerTls,
 };
 pub use mirror::Mirror;
-pub use model::{Config, Metrics, RedisBinding};
+pub use model::{Config, Metrics};
 pub use named_files::named_files;
 pub use part::is_name;
 pub use path::{Lines, pointer_to_path};
@@ -65,6 +67,7 @@ pub use policy::{
     OutcallGrant, Policy, RedisGrant,
 };
 pub use policy_store::PolicyStore;
+pub use redis::{RedisBinding, RedisCircuit, RedisLogin, RedisServers, RedisTls};
 pub use resilience::{
     Circuit, Dns, HealthCheck, OutlierDetection, Probe, RetryBudget, SuccessRate,
 };

@@ -15,6 +15,7 @@ use crate::path::Lines;
 use crate::path_normalisation::PathNormalisation;
 use crate::policy::Policy;
 use crate::policy_store::PolicyStore;
+use crate::redis::RedisBinding;
 use crate::resilience::Dns;
 use crate::route::Route;
 use crate::secret::Secret;
@@ -91,18 +92,4 @@ impl Config {
 pub struct Metrics {
     /// Differs from those of the listeners.
     pub address: SocketAddr,
-}
-
-/// A Redis server that policies may be granted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RedisBinding {
-    /// `redis://[user:password@]host[:port][/database]`, checked.
-    pub url: Secret,
-    /// What one call of a policy may take, the wait for a connection included: 1 ms to 10 s, default 5 ms.
-    pub deadline: Duration,
-}
-
-impl RedisBinding {
-    /// For a server nearby: a call takes well below 1 ms, so 5 ms means that something is wrong.
-    pub const DEFAULT_DEADLINE: Duration = Duration::from_millis(5);
 }

@@ -12,6 +12,7 @@ mod model;
 mod outcall;
 mod policy_store;
 mod problems;
+mod redis;
 mod route_keys;
 mod schema;
 mod secrets;

@@ -14,6 +14,7 @@ mod matches;
 mod mirrors;
 mod policies;
 mod policy_store;
+mod redis;
 mod resilience;
 mod rewrites;
 mod routes;
@@ -28,8 +29,8 @@ pub(crate) use checks::Checks;
 pub(crate) use policies::component_source;
 
 use crate::address;
-use crate::file::{GatewayFile, MetricsFile, RedisFile};
-use crate::model::{Config, Metrics, RedisBinding};
+use crate::file::{GatewayFile, MetricsFile};
+use crate::model::{Config, Metrics};
 use crate::part::{Name, Named, Part};
 use crate::path::{Lines, join_key};
 use crate::secret::{MAX_SECRET_BYTES, Secret, SecretSources};
@@ -84,7 +85,7 @@ pub(crate) fn validate(
         .access_log
         .map(|part| access_log::access_log(part, sources.base, checks));
     let redis = named("redis", file.redis, checks, |path, file, checks| {
-        redis(path, file, sources, checks)
+        redis::redis(path, file, sources, checks)
     });
     let secrets = named("secrets", file.secrets, checks, |path, file, checks| {
         let resolved = sources.resolve(&file).and_then(bounded);
@@ -220,31 +221,4 @@ fn bounded(secret: Secret) -> Result<Secret, String> {
         1..=MAX_SECRET_BYTES => Ok(secret),
         _ => Err(format!("larger than {} KiB", MAX_SECRET_BYTES >> 10)),
     }
-}
-
-fn redis(
-    path: &str,
-    file: RedisFile,
-    sources: &SecretSources<'_>,
-    checks: &mut Checks,
-) -> Option<RedisBinding> {
-    let url_path = join_key(path, "url");
-    let url = checks.read(&url_path, file.url).and_then(|url| {
-        let resolved = sources.resolve(&url);
-        let url = checks.accept(&url_path, resolved)?;
-        checks
-            .accept(&url_path, address::redis_url(url.expose()))
-            .map(|()| url)
-    });
-    let deadline_path = join_key(path, "deadline");
-    let deadline = checks.duration(
-        &deadline_path,
-        file.deadline,
-        MILLISECOND,
-        Duration::from_secs(10),
-    );
-    Some(RedisBinding {
-        url: url?,
-        deadline: deadline?,
-    })
 }

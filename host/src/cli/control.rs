@@ -44,6 +44,13 @@ pub(super) async fn status(arguments: &ControlArguments) -> Result<(), String> {
     for upstream in list(&status["upstreams"]) {
         print_upstream(upstream);
     }
+    for redis in list(&status["redis"]) {
+        println!(
+            "redis    {:16} circuit {}",
+            text(&redis["name"]),
+            text(&redis["circuit"])
+        );
+    }
     Ok(())
 }
 

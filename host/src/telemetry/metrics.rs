@@ -21,8 +21,10 @@ use super::downstream::DownstreamMetrics;
 use super::mirror::MirrorMetrics;
 use super::outcall::OutcallMetrics;
 use super::policy_use::{self, PolicyUseMetrics};
+use super::redis::{self, RedisMetrics};
 use super::upstream::{self, EndpointReading, UpstreamMetrics};
 use super::use_readings::{self, UseReading};
+use crate::capability::redis::BindingReading;
 use crate::policy::fault_circuits::CircuitReading;
 use crate::wasm::Phase;
 
@@ -46,6 +48,8 @@ pub struct Metrics {
     pub mirrors: MirrorMetrics,
     /// Of policies' own requests.
     pub outcalls: OutcallMetrics,
+    /// Of Redis bindings.
+    pub redis: RedisMetrics,
     /// Of upstreams.
     pub upstreams: UpstreamMetrics,
     request_duration: Histogram<f64>,
@@ -124,6 +128,7 @@ impl Metrics {
             client: ClientCounters::new(&meter),
             mirrors: MirrorMetrics::new(&meter),
             outcalls: OutcallMetrics::new(&meter),
+            redis: RedisMetrics::new(&meter),
             upstreams: UpstreamMetrics::new(&meter),
             access_log_dropped: counter(
                 &meter,
@@ -233,6 +238,14 @@ impl Metrics {
         read: impl Fn() -> Vec<CircuitReading> + Send + Sync + 'static,
     ) {
         policy_use::observe_circuits(&self.meter, read);
+    }
+
+    /// Shows the circuits of Redis bindings that `read` finds whenever the metrics are read.
+    pub fn observe_redis_circuits(
+        &self,
+        read: impl Fn() -> Vec<BindingReading> + Send + Sync + 'static,
+    ) {
+        redis::observe_circuits(&self.meter, read);
     }
 
     /// Shows the number of policies' instances that `read` finds whenever the metrics are read.

@@ -8,5 +8,6 @@ pub mod mirror;
 pub mod outcall;
 pub mod policy;
 pub mod policy_use;
+pub mod redis;
 pub mod upstream;
 pub mod use_readings;

@@ -180,7 +180,7 @@ async fn waiting(upstream: &MockService) -> (TcpListener, TestGateway) {
     let policies = [policy_on("log", "fixtures/log-probe", terms)];
     let routes = [("r", vec![closed("log", "{ mode: wait }")])];
     let gateway = TestGateway::start(&format!(
-        "redis: {{ main: {{ url: \"redis://127.0.0.1:{port}\", deadline: 10s }} }}\n{}",
+        "redis: {{ main: {{ url: \"redis://127.0.0.1:{port}\", deadline: 10s, connect_timeout: 10s }} }}\n{}",
         config(&upstream.url(), &policies, &routes)
     ))
     .await;

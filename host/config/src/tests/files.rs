@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::SAMPLE;
-use crate::load;
+use crate::{RedisServers, Secret, load};
 
 fn problem_of(path: &Path) -> String {
     let errors = load(path).expect_err("the file is no config");
@@ -28,7 +28,8 @@ fn a_file_is_read_and_its_paths_start_from_it() {
         directory.path().join("policies/x.wasm").display()
     );
     assert_eq!(component.to_string(), expected);
-    assert_eq!(config.redis["main"].url.expose(), "redis://redis");
+    let url = RedisServers::Url(Secret::new("redis://redis"));
+    assert_eq!(config.redis["main"].servers, url);
 }
 
 #[test]

@@ -42,8 +42,13 @@ fn the_sample_becomes_the_model() {
         redis: named(
             "main",
             RedisBinding {
-                url: Secret::new("redis://127.0.0.1:6379"),
+                servers: RedisServers::Url(Secret::new("redis://127.0.0.1:6379")),
+                login: None,
+                database: None,
+                tls: None,
                 deadline: Duration::from_millis(7),
+                connect_timeout: Duration::from_secs(1),
+                circuit: RedisCircuit::default(),
             },
         ),
         secrets: BTreeMap::new(),
@@ -247,10 +252,11 @@ fn a_secret_comes_from_a_variable_or_a_file_and_is_not_printed() {
         ("{ file: redis.url }", "redis://:hunter2@redis"),
     ] {
         let config = parse(&sample_with("redis://127.0.0.1:6379", written)).unwrap();
-        assert_eq!(config.redis["main"].url.expose(), url);
+        let servers = &config.redis["main"].servers;
+        assert_eq!(servers, &RedisServers::Url(Secret::new(url)));
         let printed = format!("{config:?}");
         assert!(
-            !printed.contains("hunter2") && printed.contains("url: [secret]"),
+            !printed.contains("hunter2") && printed.contains("Url([secret])"),
             "{printed}"
         );
     }

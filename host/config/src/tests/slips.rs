@@ -240,9 +240,24 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     ),
     // Redis.
     (
-        "url: redis://127.0.0.1:6379",
-        "url: rediss://:hunter2@h",
-        "7: redis.main.url: rediss:// (TLS) is not supported yet: only redis://",
+        "deadline: 7ms }",
+        "deadlin: 7ms }",
+        "7: redis.main.deadlin: unknown key; did you mean \"deadline\"? known: circuit, cluster, connect_timeout, database, deadline, password, sentinel, tls, url, username",
+    ),
+    (
+        "deadline: 7ms }",
+        "circuit: { failures: 0 } }",
+        "7: redis.main.circuit.failures: must be 1 to 10000, found 0",
+    ),
+    (
+        "deadline: 7ms }",
+        "circuit: { probe_every: 1h } }",
+        "7: redis.main.circuit.probe_every: must be 10ms to 1m, found 1h",
+    ),
+    (
+        "deadline: 7ms }",
+        "connect_timeout: 1ms }",
+        "7: redis.main.connect_timeout: must be 10ms to 10s, found 1ms",
     ),
     (
         "url: redis://127.0.0.1:6379",

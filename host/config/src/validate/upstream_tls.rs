@@ -44,7 +44,7 @@ pub(super) fn tls(
     }))
 }
 
-fn client_certificate(
+pub(super) fn client_certificate(
     path: &str,
     part: Part<ClientCertificateFile>,
     base: &Path,
@@ -65,6 +65,11 @@ fn client_certificate(
 }
 
 /// The file is read when the config is compiled.
-fn file_path(path: &str, part: Part<String>, base: &Path, checks: &mut Checks) -> Option<PathBuf> {
+pub(super) fn file_path(
+    path: &str,
+    part: Part<String>,
+    base: &Path,
+    checks: &mut Checks,
+) -> Option<PathBuf> {
     checks.read(path, part).map(|text| base.join(text))
 }

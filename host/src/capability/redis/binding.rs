@@ -1,11 +1,16 @@
-//! A binding of the config: where calls go, and how long they may take.
+//! A binding of the config: where calls go.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use deadpool_redis::redis::{ErrorKind, RedisError, Value};
+use deadpool_redis::redis::Value;
+use portcullis_config::RedisBinding as Config;
 
 use super::call::Call;
-use super::connection::WorkerConnection;
+use super::circuit::CircuitState;
+use super::connector::BindingProblem;
+use super::servers::Servers;
+use super::tls_files::TlsFiles;
+use crate::telemetry::redis::BindingMetrics;
 use crate::wasm::bindings::portcullis::capability::redis::Error;
 
 /// A binding of the config, as all workers share it.
@@ -16,39 +21,24 @@ pub struct RedisBinding {
 /// What answers.
 enum Server {
     /// Real ones.
-    Remote {
-        deadline: Duration,
-        workers: Vec<WorkerConnection>,
-    },
+    Remote(Arc<Servers>),
     /// None: answers are made up.
     Stub(Box<dyn Fn(Call) -> Result<Value, Error> + Send + Sync>),
 }
 
-/// A binding that can't be set up.
-#[derive(Debug, thiserror::Error)]
-#[error("redis.{name}: {source}")]
-pub struct BindingError {
-    name: String,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
 impl RedisBinding {
-    /// Prepares `workers` connections; none is made before it is used.
-    pub fn new(
+    /// Prepares connections for `workers`; none is made before it is used.
+    pub(super) fn new(
         name: &str,
-        url: &str,
-        deadline: Duration,
+        config: &Config,
+        files: &TlsFiles,
         workers: usize,
-    ) -> Result<Self, BindingError> {
-        let workers = (0..workers)
-            .map(|_| WorkerConnection::new(url, deadline))
-            .collect::<Result<_, _>>()
-            .map_err(|source| BindingError {
-                name: name.to_owned(),
-                source,
-            })?;
-        let server = Server::Remote { deadline, workers };
-        Ok(Self { server })
+        metrics: BindingMetrics,
+    ) -> Result<Self, BindingProblem> {
+        let servers = Servers::new(name, config, files, workers, metrics)?;
+        Ok(Self {
+            server: Server::Remote(Arc::new(servers)),
+        })
     }
 
     /// One without a server, for a policy's smoke call: every call answers `unavailable`.
@@ -70,52 +60,16 @@ impl RedisBinding {
     /// Has a call of that worker answered within the binding's deadline, connecting included.
     pub async fn ask(&self, worker: usize, call: Call) -> Result<Value, Error> {
         match &self.server {
+            Server::Remote(servers) => servers.ask(worker, call).await.map_err(Error::from),
             Server::Stub(answer) => answer(call),
-            Server::Remote { deadline, workers } => {
-                let place = worker.checked_rem(workers.len());
-                match place.and_then(|place| workers.get(place)) {
-                    Some(connection) => ask_server(connection, *deadline, &call).await,
-                    None => Err(Error::Unavailable("there is no worker".to_owned())),
-                }
-            }
         }
     }
-}
 
-async fn ask_server(
-    worker: &WorkerConnection,
-    deadline: Duration,
-    call: &Call,
-) -> Result<Value, Error> {
-    let mut used = None;
-    let ask = async {
-        let (number, mut connection) = worker.connection().await?;
-        used = Some(number);
-        let answer = call.send(&mut connection).await;
-        if answer
-            .as_ref()
-            .is_err_and(RedisError::is_unrecoverable_error)
-        {
-            worker.forget(number);
+    /// What its circuit is.
+    pub fn circuit_state(&self) -> CircuitState {
+        match &self.server {
+            Server::Remote(servers) => servers.circuit_state(),
+            Server::Stub(_) => CircuitState::Closed,
         }
-        answer.map_err(classify)
-    };
-    let answer = tokio::time::timeout(deadline, ask).await;
-    answer.unwrap_or_else(|_| {
-        // What does not answer is not asked again: the next call makes a connection.
-        if let Some(number) = used {
-            worker.forget(number);
-        }
-        Err(Error::TimedOut)
-    })
-}
-
-fn classify(error: RedisError) -> Error {
-    if error.is_timeout() {
-        return Error::TimedOut;
-    }
-    match error.kind() {
-        ErrorKind::Io => Error::Unavailable(error.to_string()),
-        _ => Error::Server(error.to_string()),
     }
 }

@@ -35,6 +35,8 @@ pub(in crate::control) struct Status {
     routes: Vec<RouteStatus>,
     /// By name.
     upstreams: Vec<Upstream>,
+    /// Bindings that policies use, by name.
+    redis: Vec<Redis>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,6 +78,14 @@ struct HookCalls {
     count: u64,
     /// What they took, all together.
     seconds: f64,
+}
+
+/// A Redis binding.
+#[derive(Debug, Serialize, ToSchema)]
+struct Redis {
+    name: String,
+    /// Its circuit: `closed`, `half-open` (the next call is tried) or `open` (calls are answered at once).
+    circuit: &'static str,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -141,6 +151,17 @@ pub(in crate::control) async fn status(State(state): State<Arc<ControlState>>) -
             .status()
             .into_iter()
             .map(of_upstream)
+            .collect(),
+        redis: gateway
+            .publisher
+            .foundations()
+            .redis
+            .readings()
+            .into_iter()
+            .map(|reading| Redis {
+                name: reading.binding,
+                circuit: reading.circuit.name(),
+            })
             .collect(),
     })
 }
