@@ -64,6 +64,8 @@ mod rate_limit;
 mod rate_limit_redis;
 mod real_clients;
 mod redirects;
+mod redis_faults;
+mod redis_servers;
 mod reload;
 mod request_bodies;
 mod response_bodies;

@@ -2,6 +2,7 @@
 
 pub(crate) mod bombs;
 pub(crate) mod controlled;
+pub(crate) mod faulty_proxy;
 pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod load;
