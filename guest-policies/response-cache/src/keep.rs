@@ -61,7 +61,12 @@ impl ResponseCache {
         } else {
             0
         };
-        let stale_s = asked_s.max(freshness.stale_if_error_s);
+        // Ages are whole seconds: the last one in which it stands in for an error counts as a whole.
+        let stand_in_s = match freshness.stale_if_error_s {
+            0 => 0,
+            seconds => seconds.saturating_add(1),
+        };
+        let stale_s = asked_s.max(stand_in_s);
         fresh_s.saturating_add(stale_s).saturating_mul(1_000)
     }
 
