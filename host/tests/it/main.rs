@@ -57,6 +57,8 @@ mod policy_jwt;
 mod policy_limits;
 mod policy_maintenance;
 mod policy_request_limit;
+mod policy_response_cache;
+mod policy_retry;
 mod policy_store;
 mod policy_store_load;
 mod policy_store_watch;

@@ -270,9 +270,9 @@ async fn the_routes_bound_of_retry_after_goes_beyond_the_policys() {
 }
 
 #[tokio::test]
-async fn a_date_to_retry_after_is_waited_for_by_the_gateway() {
+async fn a_date_to_retry_after_is_waited_for() {
     let upstream = MockService::start().await;
-    // The policy passes over dates, and would come back at once.
+    // By the policy, and by the gateway for policies that pass over dates.
     let gateway = gateway_to(&upstream.url(), "", FAST).await;
     for (seconds, attempts) in [(3, 2), (3600, 1)] {
         upstream.reset();
