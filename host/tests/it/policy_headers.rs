@@ -5,16 +5,16 @@ use mock_service::MockService;
 use crate::policy_config::{closed, config, policy, received};
 use crate::support::TestGateway;
 
-const HEADERS: &str = r#"{
-    request: [{ set: { x-who: "${client.address} on ${route}", x-user: "${shared.identity}", x-id: "${request.id}" }, rename: { x-old: x-new } }],
-    response: [{ when_status: [2xx], set: { x-told: "${response.status} of ${request.path}" } }],
-  }"#;
+const REQUEST: &str = r#"[{ set: { x-who: "${client.address} on ${route}", x-user: "${shared.identity}", x-id: "${request.id}" }, rename: { x-old: x-new } }]"#;
+const RESPONSE: &str =
+    r#"[{ when_status: [2xx], set: { x-told: "${response.status} of ${request.path}" } }]"#;
 
 #[tokio::test]
 async fn variables_have_the_gateway_s_values_on_both_sides() {
     let upstream = MockService::start().await;
     let policies = [policy("headers", "headers")];
-    let routes = [("r", vec![closed("headers", HEADERS)])];
+    let groups = format!("{{ request: {REQUEST}, response: {RESPONSE} }}");
+    let routes = [("r", vec![closed("headers", &groups)])];
     let gateway = TestGateway::start(&config(&upstream.url(), &policies, &routes)).await;
 
     let sent = [("x-old", "moved"), ("x-user", "forged")];

@@ -212,8 +212,11 @@ async fn the_master_that_sentinels_name() {
     .await;
     eventually("the Sentinel knows the replica", async || {
         let login = ["-a", "spw", "--no-auth-warning"];
-        let asked = sentinel.ask(&[&login[..], &["SENTINEL", "REPLICAS", "mymaster"]].concat());
-        asked.await.contains(&replica.port().to_string())
+        let command = [&login[..], &["SENTINEL", "REPLICAS", "mymaster"]].concat();
+        sentinel
+            .ask(&command)
+            .await
+            .contains(&replica.port().to_string())
     })
     .await;
     drop(master);
