@@ -211,12 +211,10 @@ async fn the_master_that_sentinels_name() {
     })
     .await;
     eventually("the Sentinel knows the replica", async || {
+        let command = ["SENTINEL", "REPLICAS", "mymaster"];
         let login = ["-a", "spw", "--no-auth-warning"];
-        let command = [&login[..], &["SENTINEL", "REPLICAS", "mymaster"]].concat();
-        sentinel
-            .ask(&command)
-            .await
-            .contains(&replica.port().to_string())
+        let replicas = sentinel.ask(&[&login[..], &command].concat()).await;
+        replicas.contains(&replica.port().to_string())
     })
     .await;
     drop(master);

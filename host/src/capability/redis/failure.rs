@@ -9,8 +9,20 @@ use crate::wasm::bindings::portcullis::capability::redis::Error;
 pub(super) struct Failure {
     /// How the policy may take it.
     pub(super) class: FailureClass,
-    /// Whether the connection must be replaced: it is broken, or leads to a server that should be left.
-    pub(super) reconnect: bool,
+    /// What becomes of the connection.
+    pub(super) link: LinkFate,
+}
+
+/// Whether a connection is used further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkFate {
+    /// It is as good as another.
+    Kept,
+    /// Another may be better: its answer is late, or its server should be left. One that is new is kept, since the
+    /// last replacement has not helped.
+    Doubted,
+    /// It can't be used.
+    Broken,
 }
 
 /// The cases of the contract that a server can cause.
@@ -29,7 +41,7 @@ impl Failure {
     pub(super) fn unavailable(reason: impl Into<String>) -> Self {
         Self {
             class: FailureClass::Unavailable(reason.into()),
-            reconnect: false,
+            link: LinkFate::Kept,
         }
     }
 
@@ -37,7 +49,7 @@ impl Failure {
     pub(super) fn timed_out() -> Self {
         Self {
             class: FailureClass::TimedOut,
-            reconnect: true,
+            link: LinkFate::Doubted,
         }
     }
 
@@ -55,12 +67,15 @@ impl Failure {
         }
         match kind {
             ErrorKind::AuthenticationFailed => {
-                Self::reconnecting("the server refused the login: check username and password")
+                Self::unavailable("the server refused the login: check username and password")
             }
             ErrorKind::MasterNameNotFoundBySentinel => {
-                Self::reconnecting("no Sentinel names a master of that name which is up")
+                Self::unavailable("no Sentinel names a master of that name which is up")
             }
-            ErrorKind::Io | ErrorKind::Parse => Self::reconnecting(text),
+            ErrorKind::Io | ErrorKind::Parse => Self {
+                class: FailureClass::Unavailable(text),
+                link: LinkFate::Broken,
+            },
             ErrorKind::ClusterConnectionNotFound => Self::unavailable(text),
             _ => Self::refused(text),
         }
@@ -78,7 +93,10 @@ impl Failure {
                 Self::unavailable(text)
             }
             // It was demoted, or it has forgotten who we are: a new connection finds the new master, or logs in.
-            "READONLY" | "NOAUTH" => Self::reconnecting(text),
+            "READONLY" | "NOAUTH" => Self {
+                class: FailureClass::Unavailable(text),
+                link: LinkFate::Doubted,
+            },
             "MOVED" | "ASK" if is_cluster => Self::unavailable(text),
             "MOVED" | "ASK" => Self::refused(format!(
                 "{text}: the server is a node of a cluster: name it in cluster, not in url"
@@ -91,17 +109,10 @@ impl Failure {
         }
     }
 
-    fn reconnecting(reason: impl Into<String>) -> Self {
-        Self {
-            class: FailureClass::Unavailable(reason.into()),
-            reconnect: true,
-        }
-    }
-
     fn refused(reason: String) -> Self {
         Self {
             class: FailureClass::Server(reason),
-            reconnect: false,
+            link: LinkFate::Kept,
         }
     }
 
@@ -153,65 +164,65 @@ mod tests {
             (
                 "LOADING Redis is loading the dataset in memory",
                 true,
-                false,
+                LinkFate::Kept,
             ),
             (
                 "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
                 true,
-                false,
+                LinkFate::Kept,
             ),
-            ("CLUSTERDOWN The cluster is down", true, false),
+            ("CLUSTERDOWN The cluster is down", true, LinkFate::Kept),
             (
                 "TRYAGAIN Multiple keys request during rehashing of slot",
                 true,
-                false,
+                LinkFate::Kept,
             ),
             (
                 "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
                 true,
-                false,
+                LinkFate::Kept,
             ),
             (
                 "READONLY You can't write against a read only replica.",
                 true,
-                true,
+                LinkFate::Doubted,
             ),
-            ("NOAUTH Authentication required.", true, true),
+            ("NOAUTH Authentication required.", true, LinkFate::Doubted),
             (
                 "OOM command not allowed when used memory > 'maxmemory'.",
                 false,
-                false,
+                LinkFate::Kept,
             ),
             (
                 "MISCONF Redis is configured to save RDB snapshots",
                 false,
-                false,
+                LinkFate::Kept,
             ),
             (
                 "NOPERM User gateway has no permissions to run the 'set' command",
                 false,
-                false,
+                LinkFate::Kept,
             ),
             (
                 "WRONGTYPE Operation against a key holding the wrong kind of value",
                 false,
-                false,
+                LinkFate::Kept,
             ),
-            ("NOSCRIPT No matching script.", false, false),
-            ("ERR value is not an integer or out of range", false, false),
+            ("NOSCRIPT No matching script.", false, LinkFate::Kept),
+            (
+                "ERR value is not an integer or out of range",
+                false,
+                LinkFate::Kept,
+            ),
         ];
-        for (line, is_unavailable, reconnect) in table {
+        for (line, is_unavailable, link) in table {
             let text = line.to_owned();
             let class = if is_unavailable {
                 FailureClass::Unavailable(text)
             } else {
                 FailureClass::Server(text)
             };
-            assert_eq!(
-                answered(line, false),
-                Failure { class, reconnect },
-                "{line}"
-            );
+            assert_eq!(answered(line, false), Failure { class, link }, "{line}");
         }
     }
 
@@ -231,7 +242,7 @@ mod tests {
     fn a_connection_that_is_broken_or_late_is_replaced() {
         let reset = RedisError::from(io::Error::from(io::ErrorKind::ConnectionReset));
         let failure = Failure::of(reset, false);
-        assert!(failure.reconnect && !failure.is_answer());
+        assert!(failure.link == LinkFate::Broken && !failure.is_answer());
         let late = RedisError::from(io::Error::from(io::ErrorKind::TimedOut));
         assert_eq!(Failure::of(late, false), Failure::timed_out());
         let refused = RedisError::from((ErrorKind::AuthenticationFailed, "no"));

@@ -14,12 +14,14 @@ use tokio::sync::watch;
 
 use super::circuit::Circuit;
 use super::connector::Connector;
-use super::failure::Failure;
+use super::failure::{Failure, LinkFate};
 use super::link::Link;
 use crate::telemetry::redis::BindingMetrics;
 
 /// After one failed attempt to connect; after further ones twice as long each.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// A connection that is doubted earlier is kept: its replacement would be doubted as well.
+const DOUBTED_AFTER: Duration = Duration::from_secs(1);
 /// A connection to Sentinels or to a cluster is several: the first to ask the way.
 const STEPS: u32 = 3;
 
@@ -52,6 +54,7 @@ pub(super) struct Up {
     number: u64,
     /// [`Circuit::openings`] when it was made.
     openings: u64,
+    made: Instant,
     pub(super) link: Link,
 }
 
@@ -163,7 +166,12 @@ impl Line {
             return true;
         }
         let is_stale = up.openings < self.circuit.openings();
-        if failure.reconnect || is_stale {
+        let is_replaced = match failure.link {
+            LinkFate::Kept => false,
+            LinkFate::Doubted => up.made.elapsed() >= DOUBTED_AFTER,
+            LinkFate::Broken => true,
+        };
+        if is_replaced || is_stale {
             self.leave(up);
         }
         !is_stale
@@ -201,6 +209,7 @@ impl Line {
                 let up = Up {
                     number,
                     openings: self.circuit.openings(),
+                    made: Instant::now(),
                     link,
                 };
                 self.status.send_replace(Status::Up(up));
