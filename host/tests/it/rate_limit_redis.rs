@@ -236,7 +236,6 @@ async fn a_stalled_redis_holds_a_request_no_longer_than_its_deadline() {
     .await;
     redis.stall();
     let best = best_of_five(&gateway, assert_store_failed).await;
-    assert!(best >= Duration::from_millis(20), "{best:?}");
     assert!(best <= Duration::from_millis(25 + 20), "{best:?}");
     redis.resume();
     eventually("redis counts again", async || {
