@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-5} seconds=${SECONDS_EACH:-3}
 base=${BASE_PORT:-18080}
 upstream_port=$base nginx_port=$((base + 1)) nginx_tls=$((base + 2)) nginx_h2c=$((base + 3))
-gateway_port=$((base + 4)) gateway_tls=$((base + 5))
+gateway_port=$((base + 4)) gateway_tls=$((base + 5)) redis_port=$((base + 6))
 PATH=$PATH:/usr/sbin
 
 work=$(mktemp -d)
@@ -53,6 +53,8 @@ nginx_config proxy "upstream u { server 127.0.0.1:$upstream_port; keepalive 600;
     proxy_set_header X-Request-Id \$request_id; } }"
 nginx_pid=${children[1]}
 
+redis-server --bind 127.0.0.1 --port $redis_port --save '' --appendonly no --dir "$work" >"$work/redis.log" & children+=($!)
+
 use() { printf '      - { use: %s, on_failure: closed, config: { header: x-api-key } }\n' "$1"; }
 {
   cat <<CONF
@@ -60,12 +62,15 @@ listeners:
   - { name: http, address: "127.0.0.1:$gateway_port" }
   - { name: https, address: "127.0.0.1:$gateway_tls", tls: { certificates: [{ certificate: $work/cert.pem, key: $work/key.pem }] } }
 workers: 1
+redis: { main: { url: "redis://127.0.0.1:$redis_port", deadline: 1s } }
 upstreams: { nginx: { endpoints: ["http://127.0.0.1:$upstream_port"], max_idle_connections: 1000 } }
 policies:
   fresh: { component: "file:$PWD/target/policies/fixtures/noop.wasm", isolation: per-request }
   pooled: { component: "file:$PWD/target/policies/fixtures/noop.wasm", isolation: pooled }
   limit-fresh: { component: "builtin:rate-limit", isolation: per-request, grants: { kv: {}, metrics: {} } }
   limit-pooled: { component: "builtin:rate-limit", isolation: pooled, grants: { kv: {}, metrics: {} } }
+  limit-redis: { component: "builtin:rate-limit", isolation: pooled, grants: { kv: {}, metrics: {}, redis: { binding: main, prefix: "rl:", scripts: true } } }
+  limit-places: { component: "builtin:concurrency-limit", isolation: pooled, grants: { kv: {}, metrics: {} } }
 routes:
   - { name: plain, upstream: nginx }
 CONF
@@ -73,14 +78,17 @@ CONF
     printf '  - name: %s%s\n    match: { path_prefix: /%s%s }\n    upstream: nginx\n    policies:\n' $kind $n $kind $n
     for _ in $(seq $n); do use $kind; done
   done; done
-  for kind in fresh pooled; do
-    printf '  - name: limit-%s\n    match: { path_prefix: /limit-%s }\n    upstream: nginx\n    policies:\n' $kind $kind
-    printf '      - { use: limit-%s, on_failure: closed, config: { limits: [{ name: n, key: { header: x-api-key, or: client_address }, rate: 100000, per: 1s, burst: 100000 }] } }\n' $kind
-  done
+  limit() { # limit NAME POLICY LIMIT
+    printf '  - name: %s\n    match: { path_prefix: /%s }\n    upstream: nginx\n    policies:\n' "$1" "$1"
+    printf '      - { use: %s, on_failure: closed, config: { limits: [{ name: n, key: { header: x-api-key, or: client_address }, %s }] } }\n' "$2" "$3"
+  }
+  for kind in fresh pooled redis; do limit limit-$kind limit-$kind 'rate: 100000, per: 1s, burst: 100000'; done
+  limit limit-lease limit-redis 'rate: 100000, per: 1s, burst: 100000, lease: 1000'
+  limit limit-places limit-places 'concurrency: 1000'
 } >"$work/gateway.yaml"
 target/release/portcullis run --config "$work/gateway.yaml" 2>"$work/gateway.log" & children+=($!)
 gateway_pid=$!
-for port in $upstream_port $nginx_port $gateway_port $gateway_tls; do
+for port in $upstream_port $nginx_port $redis_port $gateway_port $gateway_tls; do
   for _ in $(seq 400); do (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break; sleep 0.05; done
 done
 for child in "${children[@]}"; do kill -0 "$child" || { cat "$work"/gateway.log "$work"/*/error.log >&2; exit 1; }; done
@@ -126,7 +134,7 @@ nginx_url() { case $1 in 1MiB) echo "http://127.0.0.1:$nginx_port/1MiB" ;; h2) e
 gateway_url() { case $1 in 1MiB) echo "http://127.0.0.1:$gateway_port/1MiB" ;; tls-*) echo "https://127.0.0.1:$gateway_tls/" ;; *) echo "http://127.0.0.1:$gateway_port/" ;; esac; }
 
 proxying=${PROXYING-h1-64 h1-512 1MiB h2 tls-h1 tls-h2}
-policies=${POLICIES-fresh1 pooled1 fresh4 pooled4 limit-fresh limit-pooled}
+policies=${POLICIES-fresh1 pooled1 fresh4 pooled4 limit-fresh limit-pooled limit-redis limit-lease limit-places}
 for case in $policies; do wrk -t1 -c64 -d1s "http://127.0.0.1:$gateway_port/$case" >/dev/null; done
 for case in $proxying; do seconds=1 load "$case" "$(nginx_url "$case")" >/dev/null; seconds=1 load "$case" "$(gateway_url "$case")" >/dev/null; done
 for _ in $(seq "$rounds"); do

@@ -34,11 +34,12 @@ for kind in "$@"; do
       want h2load nghttp2-client
       want nginx nginx-light
       want haproxy haproxy
+      want faketime faketime
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
       peers=yes
       ;;
     lint) want shellcheck shellcheck ;;
-    bench) want nginx nginx-light; want wrk wrk; want h2load nghttp2-client; want openssl openssl; want strace strace ;;
+    bench) want nginx nginx-light; want redis-server redis-server; want wrk wrk; want h2load nghttp2-client; want openssl openssl; want strace strace ;;
     fuzz) need_rust; want c++ g++; fuzzer=yes ;;
     *) die "unknown kind of work: $kind" ;;
   esac

@@ -5,7 +5,9 @@
 //! `cargo bench --bench policy_call -- fresh`, under `strace -f -c` to count its system calls.
 
 use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,27 +32,37 @@ use portcullis::worker::{Shared, Worker};
 
 const BATCHES: usize = 300;
 const CALLS: usize = 100;
-const CASES: [&str; 4] = ["fresh", "pooled", "limit-fresh", "limit-pooled"];
+const CASES: [&str; 5] = [
+    "fresh",
+    "pooled",
+    "limit-fresh",
+    "limit-pooled",
+    // With the wait for a redis-server beside it, which is no CPU time of the thread.
+    "limit-redis",
+];
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    // Not for others: `strace -f` would count its system calls, too.
+    let redis = is_wanted("limit-redis").then(Redis::start);
     runtime.block_on(tokio::task::LocalSet::new().run_until(async {
-        let worker = worker().await;
+        let worker = worker(redis.as_ref()).await;
         println!(
             "{:<14} {:>10} {:>10} {:>14}",
             "one call", "p10 µs", "p50 µs", "page faults"
         );
-        let wanted: Vec<String> = std::env::args()
-            .skip(1)
-            .filter(|word| !word.starts_with('-'))
-            .collect();
         let mut cases: Vec<Case> = CASES
             .iter()
             .enumerate()
-            .filter(|(_, name)| wanted.is_empty() || wanted.iter().any(|word| word == *name))
+            .filter(|(_, name)| is_wanted(name))
             .map(|(index, name)| Case::new(&worker, index, name))
             .collect();
         for case in &mut cases {
@@ -148,24 +160,60 @@ impl Case {
     }
 }
 
-async fn worker() -> Rc<Worker> {
+/// A redis-server of the bench's own, on a free port; killed when it is dropped.
+struct Redis {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = free.local_addr().expect("its number");
+        drop(free);
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
+            .args(["--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is on the path");
+        while TcpStream::connect(address).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Self { child, address }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // Gone already: as wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn worker(redis: Option<&Redis>) -> Rc<Worker> {
     let noop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/policies/fixtures/noop.wasm");
     let noop = noop.display();
+    let redis = redis.map_or(([127, 0, 0, 1], 1).into(), |redis| redis.address);
     let limits = "{ limits: [{ name: n, key: { header: x-api-key, or: client_address }, rate: 100000, per: 1s, burst: 100000 }] }";
     let text = format!(
         "
 listeners: [{{ name: http, address: \"127.0.0.1:0\" }}]
+redis: {{ main: {{ url: \"redis://{redis}\", deadline: 1s }} }}
 upstreams: {{ none: {{ endpoints: [\"http://127.0.0.1:1\"] }} }}
 policies:
   fresh: {{ component: \"file:{noop}\", isolation: per-request }}
   pooled: {{ component: \"file:{noop}\", isolation: pooled }}
   limit-fresh: {{ component: \"builtin:rate-limit\", isolation: per-request, grants: {{ kv: {{}}, metrics: {{}} }} }}
   limit-pooled: {{ component: \"builtin:rate-limit\", isolation: pooled, grants: {{ kv: {{}}, metrics: {{}} }} }}
+  limit-redis: {{ component: \"builtin:rate-limit\", isolation: pooled, grants: {{ kv: {{}}, metrics: {{}}, redis: {{ binding: main, prefix: \"rl:\", scripts: true }} }} }}
 routes:
   - {{ name: a, match: {{ path_prefix: /a }}, upstream: none, policies: [{{ use: fresh, on_failure: closed, config: {{ header: x-api-key }} }}] }}
   - {{ name: b, match: {{ path_prefix: /b }}, upstream: none, policies: [{{ use: pooled, on_failure: closed, config: {{ header: x-api-key }} }}] }}
   - {{ name: c, match: {{ path_prefix: /c }}, upstream: none, policies: [{{ use: limit-fresh, on_failure: closed, config: {limits} }}] }}
   - {{ name: d, match: {{ path_prefix: /d }}, upstream: none, policies: [{{ use: limit-pooled, on_failure: closed, config: {limits} }}] }}
+  - {{ name: e, match: {{ path_prefix: /e }}, upstream: none, policies: [{{ use: limit-redis, on_failure: closed, config: {limits} }}] }}
 "
     );
     let config = portcullis_config::parse(&text, Path::new("bench.yaml"))

@@ -11,6 +11,7 @@ pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod redis;
+mod redis_counts;
 pub(crate) mod text_guest;
 pub(crate) mod tls;
 pub(crate) mod web_servers;

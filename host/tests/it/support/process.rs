@@ -41,6 +41,23 @@ impl Portcullis {
         Self::start_as(limited, config).await
     }
 
+    /// The same, with a clock that tells another time of day, such as `+1h`.
+    pub(crate) async fn start_with_clock(config: &str, offset: &str) -> Self {
+        // What faketime sets for its child, without faketime between the gateway and its signals.
+        let shown = Command::new("faketime")
+            .args(["-m", "--exclude-monotonic", "-f", offset, "printenv"])
+            .output()
+            .expect("faketime is on the path");
+        let mut command = command(&[]);
+        for line in String::from_utf8(shown.stdout).unwrap().lines() {
+            let (name, value) = line.split_once('=').unwrap_or_default();
+            if ["LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC"].contains(&name) {
+                command.env(name, value);
+            }
+        }
+        Self::start_as(command, config).await
+    }
+
     /// The same, with what it writes to standard output.
     pub(crate) async fn start_piped(config: &str) -> (Self, ChildStdout) {
         let mut command = command(&[]);
