@@ -75,7 +75,7 @@ mod tests {
             .iter()
             .map(|problem| (problem.line, problem.path.as_str()))
             .collect();
-        assert_eq!(places, [(Some(4), "thing"), (Some(3), "things[1]")]);
+        assert_eq!(places, [(Some(3), "things[1]"), (Some(4), "thing")]);
         assert_eq!(read("things: [").unwrap_err()[0].line, Some(1));
         let twice = read("things: []\nthings: []").unwrap_err();
         assert_eq!(twice[0].line, Some(2), "{twice:?}");

@@ -139,7 +139,7 @@ async fn an_unknown_builtin_is_refused_with_those_that_there_are() {
         problem.contains("no builtin policy \"nothing\""),
         "{problem}"
     );
-    assert!(problem.contains("rate-limit, retry"), "{problem}");
+    assert!(problem.contains("rate-limit, request-limit, "), "{problem}");
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ async fn keys_of_a_list_pass_and_a_reload_reads_it_again() {
 async fn keys_in_redis_pass_until_they_are_taken_back() {
     let (api, redis) = (MockService::start().await, RedisServer::start().await);
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("keys"), "").unwrap();
+    fs::write(folder.path().join("keys"), "# none\n").unwrap();
     let name = format!("apikey:{}", digest(&folder, "c-key").await);
     let port = redis.port().to_string();
     let cli = async |arguments: &[&str]| {
@@ -131,7 +131,7 @@ async fn keys_in_redis_pass_until_they_are_taken_back() {
 #[tokio::test]
 async fn a_redis_that_is_gone_is_a_503_or_lets_pass() {
     let (api, folder) = (MockService::start().await, tempfile::tempdir().unwrap());
-    fs::write(folder.path().join("keys"), "").unwrap();
+    fs::write(folder.path().join("keys"), "# none\n").unwrap();
     let gone = "redis://127.0.0.1:1";
     let gateway = TestGateway::start(&text(&api, &folder, gone, "{ redis: {} }")).await;
     assert_eq!(status(&gateway, "c-key").await, 503);

@@ -132,7 +132,7 @@ async fn keys_are_those_that_the_issuer_publishes_also_after_it_has_changed_them
         "/jwks",
         vec![Step::respond(200, issued["jwks"].to_string())],
     );
-    let gateway = gateway(&api, &idp.url(), "", &key_set("1s")).await;
+    let gateway = gateway(&api, &idp.url(), "unused", &key_set("1s")).await;
     let tokens = issued["tokens"].as_array().unwrap();
     for token in tokens.iter().filter(|token| token["family"] != "hmac") {
         let answer = with_token(&gateway, text(token, "token")).await;
@@ -177,7 +177,7 @@ async fn an_issuer_that_is_gone_is_a_503_and_comes_back() {
             Step::respond(200, issued["jwks"].to_string()),
         ],
     );
-    let gateway = gateway(&api, &idp.url(), "", &key_set("1s")).await;
+    let gateway = gateway(&api, &idp.url(), "unused", &key_set("1s")).await;
     let tokens = issued["tokens"].as_array().unwrap();
     let token = tokens
         .iter()
@@ -206,7 +206,7 @@ async fn an_unknown_name_has_the_issuer_asked_once_in_the_interval() {
         "/jwks",
         vec![Step::respond(200, issued["jwks"].to_string())],
     );
-    let gateway = gateway(&api, &idp.url(), "", &key_set("1h")).await;
+    let gateway = gateway(&api, &idp.url(), "unused", &key_set("1h")).await;
     for _ in 0..20 {
         let answer = with_token(&gateway, text(&issued, "rotated_token")).await;
         assert_eq!(answer.status, 401, "{}", answer.text());

@@ -117,7 +117,7 @@ async fn records_of_series_beyond_the_limit_are_dropped_and_counted() {
         upstream.url()
     );
     let gateway = TestGateway::start(&text).await;
-    // One that is allowed, then three that are limited: another series.
+    // One that is allowed and the last, then three that are limited: two series more.
     for status in [200, 429, 429, 429] {
         assert_eq!(gateway.get("/x").await.status, status);
     }
@@ -125,5 +125,5 @@ async fn records_of_series_beyond_the_limit_are_dropped_and_counted() {
     let decisions = "policy_ratelimit_decisions_total";
     assert_eq!(metric(&page, decisions, &[("outcome", "allowed")]), 1.0);
     assert_eq!(metric(&page, decisions, &[("outcome", "limited")]), 0.0);
-    assert_eq!(refused(&page, "limit", "metric_series"), 3, "{page}");
+    assert_eq!(refused(&page, "limit", "metric_series"), 4, "{page}");
 }
