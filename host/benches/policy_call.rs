@@ -226,6 +226,7 @@ routes:
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
         fault_circuits: Arc::default(),
+        redis: Arc::default(),
         metrics: metrics.clone(),
         upstreams: Arc::new(UpstreamRegistry::default()),
         tickets: Arc::default(),

@@ -6,8 +6,8 @@ use super::claims::{Message, Mismatches};
 use super::expectation::{
     DelayClaim, Expectation, RequestClaims, ResponseClaims, RetryClaims, UpstreamExpectation,
 };
+use super::seen::{Seen, SeenRequest, SeenResponse};
 use super::series::{self, Series};
-use super::stage::{Seen, SeenRequest, SeenResponse};
 use crate::policy::verdict::{EndpointChoice, RetryPlan};
 
 /// All that is not as expected. Series are those before and after the exchange.

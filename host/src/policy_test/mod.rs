@@ -10,6 +10,7 @@ mod judge;
 mod memory_redis;
 mod outcall_script;
 mod report;
+mod seen;
 mod series;
 mod stage;
 mod terms;

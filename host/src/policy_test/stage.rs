@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,22 +9,23 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method};
 use http_body::Body;
 
 use super::case_file::{Request, Step, body_bytes};
 use super::outcall_script::fields;
+use super::seen::{Seen, SeenResponse, seen_request, seen_response, whole};
 use super::terms::{NAME, Terms};
 use super::upstream_script::UpstreamScript;
 use super::world::World;
 use crate::client_body::ClientBody;
 use crate::error::GatewayError;
-use crate::exchange::{Exchange, RequestHead, ResponseHead, ResponseSource};
+use crate::exchange::{Exchange, RequestHead, ResponseHead};
 use crate::head::Origin;
 use crate::policy::body_passage::BodyPassage;
 use crate::policy::body_stage::{BodyStage, Hook, HookFailure};
 use crate::policy::lent_body::has_no_body;
-use crate::policy::verdict::{RequestVerdict, ResponseVerdict, RetryPlan, Summary};
+use crate::policy::verdict::{RequestVerdict, ResponseVerdict, Summary};
 use crate::respond;
 use crate::response_body::Content;
 use crate::route::Route;
@@ -49,38 +49,6 @@ pub(super) struct Stage {
     policy: Policy,
     pool: SandboxPool,
     faults: RefCell<Vec<String>>,
-}
-
-/// What was seen of an exchange.
-pub(super) struct Seen {
-    /// With what policies have shared.
-    pub(super) exchange: Box<Exchange>,
-    /// What the client got.
-    pub(super) response: SeenResponse,
-    /// What the upstream got last, if it was asked.
-    pub(super) upstream: Option<SeenRequest>,
-    /// Attempts that were made.
-    pub(super) attempts: u32,
-    /// What the policy has asked for after failed ones.
-    pub(super) retries: Vec<RetryPlan>,
-    /// Hooks that did not end well.
-    pub(super) faults: Vec<String>,
-}
-
-/// A response.
-pub(super) struct SeenResponse {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
-}
-
-/// A request at an upstream.
-pub(super) struct SeenRequest {
-    pub(super) upstream: String,
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
 }
 
 /// How far a request has come.
@@ -397,40 +365,4 @@ fn started(request: &Request, step: &Step) -> Result<Box<Exchange>, String> {
 /// The request's time, by the case's clock.
 pub(super) fn deadline(request: &Request) -> Duration {
     request.deadline.map_or(DEADLINE, |deadline| deadline.get())
-}
-
-fn seen_request(exchange: &Exchange, body: &[u8]) -> SeenRequest {
-    SeenRequest {
-        upstream: exchange.upstream_name().unwrap_or_default().to_owned(),
-        method: exchange.request.method.to_string(),
-        path: exchange.request.target.to_string(),
-        headers: exchange.request.headers.clone(),
-        body: body.to_vec(),
-    }
-}
-
-async fn seen_response(exchange: &Exchange, content: Content) -> SeenResponse {
-    let body = match has_no_body(exchange) {
-        Some(_) => Vec::new(),
-        None => whole(content).await,
-    };
-    let head = exchange.response.clone().unwrap_or(ResponseHead {
-        source: ResponseSource::Gateway("policy-failed"),
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        headers: HeaderMap::new(),
-    });
-    SeenResponse {
-        status: head.status,
-        headers: head.headers,
-        body,
-    }
-}
-
-/// What comes of a body until it ends or breaks off; who breaks it off has said so.
-async fn whole<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-    }
-    bytes
 }

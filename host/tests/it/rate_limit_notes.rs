@@ -100,7 +100,8 @@ async fn a_gateway_counts_by_its_part_while_redis_is_away_and_tells_it_later() {
     })
     .await;
     eventually("the other gateway has told", async || {
-        gateways[1].get("/x").await.header("retry-after") != "" && redis_limited(&gateways[1]).await
+        !gateways[1].get("/x").await.header("retry-after").is_empty()
+            && redis_limited(&gateways[1]).await
     })
     .await;
     assert_eq!(statuses(&gateways[0], 1).await, [429]);
