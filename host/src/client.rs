@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use http::header::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use crate::head::framing_watch::DoubleFraming;
 use crate::listener::pulse::Pulse;
-use crate::listener::x509::{Certificate, hexadecimal};
+use crate::listener::x509::Certificate;
 use crate::tunnel::Tunnel;
 
 /// The peer of a connection, in the forms that requests need.
@@ -74,7 +75,7 @@ impl ClientCertificate {
     fn new(der: &[u8]) -> Self {
         let parsed = Certificate::from_der(der);
         Self {
-            sha256: hexadecimal(&Sha256::digest(der)),
+            sha256: HEXLOWER.encode(&Sha256::digest(der)),
             subject: parsed.map_or_else(String::new, |certificate| certificate.subject),
         }
     }

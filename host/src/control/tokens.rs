@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::role::Role;
@@ -220,10 +221,7 @@ fn make(path: &Path) -> io::Result<()> {
 /// 256 random bits.
 fn new_token() -> String {
     let bytes: [u8; 32] = rand::random();
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    HEXLOWER.encode(&bytes)
 }
 
 #[cfg(test)]

@@ -244,7 +244,7 @@ mod tests {
         let (_stream, accepted) = tokio::join!(connect, accept);
         let (_, session) = accepted.unwrap();
         let attribute = |name| session.client.attribute(name);
-        let sha256 = super::super::x509::hexadecimal(&Sha256::digest(made.cert.der()));
+        let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(made.cert.der()));
         assert_eq!(attribute("client.certificate.sha256"), Some(sha256));
         let subject = "CN=rcgen self signed cert".to_owned();
         assert_eq!(attribute("client.certificate.subject"), Some(subject));

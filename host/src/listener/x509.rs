@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use data_encoding::HEXLOWER;
+
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OBJECT_ID: u8 = 0x06;
@@ -165,7 +167,7 @@ fn attribute(id: &[u8]) -> String {
         [0x55, 0x04, 0x08] => "ST",
         [0x55, 0x04, 0x0a] => "O",
         [0x55, 0x04, 0x0b] => "OU",
-        other => return hexadecimal(other),
+        other => return HEXLOWER.encode(other),
     };
     known.to_owned()
 }
@@ -186,11 +188,6 @@ fn escape(value: &[u8]) -> String {
         }
     }
     escaped
-}
-
-/// Two lower-case digits a byte.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
-
-use super::entry::hexadecimal;
 
 /// The active versions at one moment.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +52,7 @@ impl ActiveVersions {
             )
         };
         let bytes = std::fs::read(&version.path).map_err(|error| refused(error.to_string()))?;
-        if hexadecimal(&Sha256::digest(&bytes)) != version.digest {
+        if HEXLOWER.encode(&Sha256::digest(&bytes)) != version.digest {
             return Err(refused(
                 "its bytes are not those that were pushed".to_owned(),
             ));

@@ -5,9 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
-
-use super::entry::hexadecimal;
 
 /// Files that are being written.
 const DRAFT: &str = "draft";
@@ -36,7 +35,7 @@ impl Components {
     /// Writes a component so that a loss of power leaves it; its digest. One that is there already is
     /// written again only if its bytes are not right.
     pub(super) fn put(&self, bytes: &[u8]) -> io::Result<String> {
-        let digest = hexadecimal(&Sha256::digest(bytes));
+        let digest = HEXLOWER.encode(&Sha256::digest(bytes));
         let path = self.path(&digest);
         if fs::read(&path).is_ok_and(|present| present == bytes) {
             return Ok(digest);

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use data_encoding::HEXLOWER;
 use portcullis_config::is_name;
 use sha2::{Digest as _, Sha256};
 
-use super::entry::{Actor, hexadecimal};
+use super::entry::Actor;
 use super::history::Histories;
 use crate::policy::component_bytes::MAX_COMPONENT_BYTES;
 use crate::publisher::{Because, ChangeError, Publisher, Upload};
@@ -42,7 +43,7 @@ pub fn find(directory: &Path, histories: &Histories) -> Vec<Found> {
     let files = named(directory).into_iter();
     let found = files.filter_map(|(policy, path)| {
         let component = read(&path).ok()?;
-        let digest = hexadecimal(&Sha256::digest(&component));
+        let digest = HEXLOWER.encode(&Sha256::digest(&component));
         let known = histories.get(&policy).and_then(|history| history.found());
         (known != Some(&digest)).then_some(Found {
             policy,
@@ -236,9 +237,5 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn from_hexadecimal(text: &str) -> Option<Digest> {
-    let mut digest = NOTHING;
-    for (place, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * place..2 * place + 2)?, 16).ok()?;
-    }
-    Some(digest)
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }

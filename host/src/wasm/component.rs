@@ -1,5 +1,7 @@
 //! A component that was found to be a policy.
 
+use data_encoding::HEXLOWER;
+
 use super::Phase;
 use super::compile::compiler::Source;
 use super::description::{Description, Manifest};
@@ -22,7 +24,7 @@ impl PolicyComponent {
     /// The component with these bytes, of that digest, as it was described. The error says why it is no policy.
     pub fn new(bytes: Vec<u8>, sha256: [u8; 32], description: Description) -> Result<Self, String> {
         Ok(Self {
-            digest: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            digest: HEXLOWER.encode(&sha256),
             size_bytes: bytes.len(),
             hooks: description.interfaces.hooks()?,
             description,

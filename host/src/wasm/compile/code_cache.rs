@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 /// What all files may take; the ones that were used last stay.
@@ -136,7 +137,7 @@ impl CodeCache {
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        let name: String = key.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = HEXLOWER.encode(&key.0);
         self.directory.join(name).with_extension(WHOLE)
     }
 }
