@@ -16,12 +16,12 @@ policies: ## build the policies and the test fixtures as WebAssembly components,
 	@scripts/build-guests.sh
 
 .PHONY: build
-build: policies ## build the release binaries: target/release/portcullis and mock-service
+build: policies ## build the release binaries: target/release/portcullis, portcullis-agent and mock-service
 	cargo build --release --workspace
 
 .PHONY: run
 run: build ## start mock-service (8001) and the gateway (8080, metrics 9464); Ctrl-C stops both
-	@scripts/run.sh
+	@target/release/portcullis-agent run admin-web/agent/stacks/run.yaml
 
 .PHONY: test
 test: policies ## run every test, with real sockets, components and redis-server

@@ -76,6 +76,7 @@ pub use schema::{json_schema, schema_problems};
 pub use secret::Secret;
 pub use sound::{Sound, SoundUse};
 pub use source::{load, parse, read};
+pub use suggest::unknown;
 pub use units::{DurationText, SizeText};
 pub use upstream::{ClientCertificate, Endpoint, Protocol, Timeouts, Upstream, UpstreamTls};
 

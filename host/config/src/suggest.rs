@@ -43,7 +43,7 @@ fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
 }
 
 /// The two halves as one message: `unknown upstream "api"; did you mean "apis"? known: apis, web`.
-pub(crate) fn unknown(what: &str, given: &str, known: &[&str]) -> String {
+pub fn unknown(what: &str, given: &str, known: &[&str]) -> String {
     let guess = did_you_mean(given, known.iter().copied());
     let separator = if guess.is_empty() { ";" } else { "" };
     let known = list(known.iter().copied());
