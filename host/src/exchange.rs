@@ -111,6 +111,8 @@ pub struct Exchange {
     pub entry: Option<Arc<Entry>>,
     /// Attempts at upstreams that were begun.
     pub attempts: u32,
+    /// What attempts, each to its response's head or its failure, and the pauses between them took.
+    pub upstream_time: Duration,
     kept: Option<KeptExchange>,
     /// The name of the upstream, where a policy has chosen it.
     set_upstream: Option<Arc<str>>,
@@ -144,6 +146,7 @@ impl Exchange {
             edits: StagedEdits::default(),
             entry: None,
             attempts: 0,
+            upstream_time: Duration::ZERO,
             kept: None,
             set_upstream: None,
             memory: ExchangeMemory::new(policies),
@@ -248,6 +251,7 @@ impl Exchange {
             edits: StagedEdits::default(),
             entry: None,
             attempts: self.attempts,
+            upstream_time: self.upstream_time,
             kept: None,
             set_upstream: self.set_upstream.take(),
             memory: mem::take(&mut self.memory),
@@ -277,6 +281,7 @@ impl Exchange {
             edits: StagedEdits::default(),
             entry: self.entry.clone(),
             attempts: self.attempts,
+            upstream_time: self.upstream_time,
             kept: None,
             set_upstream: self.set_upstream.clone(),
             memory: self.memory.in_common(),

@@ -1,6 +1,7 @@
 //! A request's way through the gateway, on one page.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
@@ -47,7 +48,7 @@ pub async fn handle(
     else {
         return refuse(&GatewayError::NoRoute, Some(&head.headers), &id, record);
     };
-    record.route = Some(route.index);
+    record.routed(route.index);
     record.until = route.duration.map(|duration| record.started + duration);
     record.body = body.bound(route.body);
     if let Some(error) = record.body_error() {
@@ -203,7 +204,7 @@ fn refuse(
     if let Some(fields) = fields {
         respond::in_words_for(fields, &mut head, &mut body);
     }
-    assemble(head, id, Content::Whole(body), record)
+    assemble(head, id, Content::Whole(body), (record, Duration::ZERO))
 }
 
 fn deliver(mut exchange: Box<Exchange>, body: Content, record: Record) -> Response<ResponseBody> {
@@ -221,16 +222,17 @@ fn deliver(mut exchange: Box<Exchange>, body: Content, record: Record) -> Respon
     if exchange.is_kept() {
         exchange.response = Some(head.clone());
     }
-    assemble(head, &exchange.id, body, record)
+    let upstream_time = exchange.upstream_time;
+    assemble(head, &exchange.id, body, (record, upstream_time))
 }
 
 fn assemble(
     head: ResponseHead,
     id: &str,
     content: Content,
-    mut record: Record,
+    (mut record, upstream_time): (Record, Duration),
 ) -> Response<ResponseBody> {
-    record.answered(&head);
+    record.answered(&head, upstream_time);
     let last = record.must_be_last();
     let mut response = Response::new(ResponseBody::new(content, record));
     *response.status_mut() = head.status;

@@ -5,6 +5,7 @@ mod first_snapshot;
 mod store_changes;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use portcullis_config::{Config, ConfigErrors, Problem};
@@ -13,6 +14,7 @@ use tokio::sync::Mutex;
 use crate::policy_store::active::ActiveVersions;
 use crate::policy_store::store::PolicyStore;
 use crate::snapshot::{Foundations, Snapshot};
+use crate::telemetry::downstream::CertificateReading;
 use crate::worker::Shared;
 
 pub use first_snapshot::{FirstError, first_snapshot};
@@ -35,7 +37,8 @@ impl Publisher {
         foundations: Foundations,
         store: Option<PolicyStore>,
     ) -> Self {
-        foundations.metrics.revision(snapshot.revision);
+        foundations.metrics.config.serves(snapshot.revision);
+        foundations.metrics.config.read_well(SystemTime::now());
         settle(&snapshot, &foundations).await;
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -43,6 +46,7 @@ impl Publisher {
             permits: Arc::default(),
             recent_faults: Arc::default(),
         });
+        observe(&shared);
         Self {
             shared,
             foundations,
@@ -79,11 +83,12 @@ impl Publisher {
             Ok(snapshot) => {
                 let revision = self.swap(snapshot).await;
                 *serving = config.clone();
-                metrics.reload("ok");
+                metrics.config.reload("ok");
+                metrics.config.read_well(SystemTime::now());
                 Ok(revision)
             }
             Err(problems) => {
-                metrics.reload("rejected");
+                metrics.config.reload("rejected");
                 Err(problems)
             }
         }
@@ -91,7 +96,7 @@ impl Publisher {
 
     /// Adds the problems of policies to those of a config that could not be parsed for a reload.
     pub async fn check_on(&self, errors: ConfigErrors) -> ConfigErrors {
-        self.foundations.metrics.reload("rejected");
+        self.foundations.metrics.config.reload("rejected");
         let active = self.store.as_ref().map(PolicyStore::active);
         let loader = &self.foundations.loader;
         loader.check_on(errors, active.as_ref()).await
@@ -125,7 +130,7 @@ impl Publisher {
         let revision = snapshot.revision;
         settle(&snapshot, &self.foundations).await;
         self.shared.snapshot.store(Arc::new(snapshot));
-        self.foundations.metrics.revision(revision);
+        self.foundations.metrics.config.serves(revision);
         revision
     }
 }
@@ -136,4 +141,32 @@ async fn settle(snapshot: &Snapshot, foundations: &Foundations) {
     foundations.access_logs.settle(snapshot.access_log.as_ref());
     let (upstreams, dns) = (&snapshot.upstreams, &snapshot.dns);
     foundations.upstreams.settle(upstreams, dns).await;
+}
+
+/// Shows what serves in the metrics.
+fn observe(shared: &Arc<Shared>) {
+    let seen = Arc::downgrade(shared);
+    shared.metrics.observe_policies(move || {
+        let serving = seen.upgrade().map(|shared| shared.snapshot.load_full());
+        serving.map_or_else(Vec::new, |snapshot| snapshot.policies.clone())
+    });
+    let seen = Arc::downgrade(shared);
+    shared.metrics.observe_certificates(move || {
+        let serving = seen.upgrade().map(|shared| shared.snapshot.load_full());
+        serving.map_or_else(Vec::new, |snapshot| certificates(&snapshot))
+    });
+}
+
+fn certificates(snapshot: &Snapshot) -> Vec<CertificateReading> {
+    let mut readings = Vec::new();
+    for (listener, settings) in &snapshot.listeners {
+        for (certificate, ends) in settings.certificate_ends() {
+            readings.push(CertificateReading {
+                listener: listener.to_string(),
+                certificate,
+                ends,
+            });
+        }
+    }
+    readings
 }

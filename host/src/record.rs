@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, Version};
 
 use crate::access_log::entry::{Entry, Outcome};
 use crate::client::Client;
@@ -16,6 +16,7 @@ use crate::kept_exchange::KeptExchange;
 use crate::listener::pulse::Pulse;
 use crate::policy::body_passage::BodyPassage;
 use crate::policy::verdict::Summary;
+use crate::telemetry::route::{RouteSlots, Served};
 use crate::worker::Revision;
 
 /// What nginx notes for a client that went away before its answer; it is never sent.
@@ -25,8 +26,10 @@ const CLIENT_CLOSED: u16 = 499;
 pub struct Record {
     revision: Rc<Revision>,
     /// Place of the route that was found.
-    pub route: Option<usize>,
+    route: Option<usize>,
     method: Method,
+    version: Version,
+    scheme: &'static str,
     /// Of the response, once there is one.
     pub status: StatusCode,
     /// When the head had arrived.
@@ -47,6 +50,8 @@ pub struct Record {
     is_answered: bool,
     /// From the start to the response's head.
     first_byte: Option<Duration>,
+    /// The part of that which attempts at upstreams took.
+    upstream_time: Duration,
     /// Bytes of the response's body.
     sent: u64,
     /// The response's body has come to its end.
@@ -65,6 +70,8 @@ impl Record {
             revision,
             route: None,
             method: request.method().clone(),
+            version: request.version(),
+            scheme: client.scheme,
             status,
             started: Instant::now(),
             until: None,
@@ -76,10 +83,22 @@ impl Record {
             entry,
             is_answered: false,
             first_byte: None,
+            upstream_time: Duration::ZERO,
             sent: 0,
             ended: false,
             error: None,
         }
+    }
+
+    /// It is served by the route at that place, until its end.
+    pub fn routed(&mut self, route: usize) {
+        self.route = Some(route);
+        self.slots().begins();
+    }
+
+    fn slots(&self) -> &RouteSlots {
+        let route = self.route.and_then(|route| self.revision.slots.get(route));
+        route.unwrap_or(&self.revision.unrouted)
     }
 
     /// Where the access log wants noted what happens on the way.
@@ -94,16 +113,15 @@ impl Record {
         }
     }
 
-    /// The response's head goes to the client.
-    pub fn answered(&mut self, head: &ResponseHead) {
+    /// The response's head goes to the client; attempts at upstreams took `upstream_time` of the way to it.
+    pub fn answered(&mut self, head: &ResponseHead, upstream_time: Duration) {
         self.status = head.status;
         self.is_answered = true;
         if let ResponseSource::Gateway(code) = head.source {
             self.error = Some(code);
         }
-        if self.entry.is_some() {
-            self.first_byte = Some(self.started.elapsed());
-        }
+        self.first_byte = Some(self.started.elapsed());
+        self.upstream_time = upstream_time;
     }
 
     /// Bytes of the response's body go to the client.
@@ -142,6 +160,19 @@ impl Record {
         // An answer to HEAD has no body, whatever there is to read.
         let ended = self.ended || self.is_answered && self.method == Method::HEAD;
         self.error.or_else(|| (!ended).then_some("client-closed"))
+    }
+
+    fn served(&self, total: Duration) -> Served<'_> {
+        let first_byte = self.first_byte;
+        Served {
+            method: &self.method,
+            version: self.version,
+            scheme: self.scheme,
+            status: self.status,
+            error: self.error(),
+            total,
+            overhead: first_byte.map(|time| time.saturating_sub(self.upstream_time)),
+        }
     }
 
     fn summary(&self, attempts: u32, total: Duration) -> Summary {
@@ -193,12 +224,12 @@ impl Drop for Record {
         if let Some(fault) = self.body.fault() {
             revision.metrics.client.refused_request(fault.name());
         }
-        let slots = self
-            .route
-            .and_then(|route| revision.slots.get(route))
-            .unwrap_or(&revision.unrouted);
         let total = self.started.elapsed();
-        slots.record(&revision.metrics, &self.method, self.status, total);
+        let slots = self.slots();
+        if self.route.is_some() {
+            slots.ends();
+        }
+        slots.record(&self.served(total));
         if let (Some(entry), Some(lines)) = (&self.entry, &revision.access_log) {
             lines.write(entry, &self.outcome(total));
         }

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use portcullis_config::{Config, ConfigErrors, Metrics, Problem};
+use tokio::runtime::{Runtime, RuntimeMetrics};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -26,6 +27,7 @@ use crate::policy_store::store::{PolicyStore, StoreError};
 use crate::publisher::{FirstError, Publisher, first_snapshot};
 use crate::snapshot::{Foundations, Snapshot};
 use crate::telemetry::metrics::{self, MetricsError};
+use crate::telemetry::page::Pages;
 use crate::upstream::registry::UpstreamRegistry;
 use crate::upstream::status::UpstreamStatus;
 use crate::wasm::engine::Engines;
@@ -183,10 +185,11 @@ async fn start_metrics(
     foundations: &Foundations,
     readiness: &Readiness,
 ) -> Result<Option<SocketAddr>, StartError> {
-    let Some(Metrics { address }) = config.metrics else {
+    let Some(Metrics { address, max_age }) = config.metrics else {
         return Ok(None);
     };
-    let started = status_listener::start(address, foundations.metrics.clone(), readiness.clone());
+    let pages = Pages::new(foundations.metrics.clone(), max_age);
+    let started = status_listener::start(address, pages, readiness.clone());
     let bound = started.await.map_err(|source| StartError::Bind {
         what: "metrics".into(),
         address,
@@ -234,7 +237,9 @@ impl Running {
 
     /// A reload has found the config that serves.
     pub fn unchanged(&self) {
-        self.publisher.foundations().metrics.reload("unchanged");
+        let metrics = &self.publisher.foundations().metrics;
+        metrics.config.reload("unchanged");
+        metrics.config.read_well(SystemTime::now());
     }
 
     /// Adds the problems of policies to those of a config that could not be parsed for a reload.
@@ -269,7 +274,7 @@ fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, St
     let upstreams = Arc::<UpstreamRegistry>::default();
     let metrics = Arc::new(metrics::Metrics::start()?);
     let seen = Arc::downgrade(&upstreams);
-    metrics.observe_endpoints(move || seen.upgrade().map_or_else(Vec::new, |all| all.readings()));
+    metrics.observe_upstreams(move || seen.upgrade().map_or_else(Vec::new, |all| all.status()));
     let seen = Arc::downgrade(&engines);
     metrics.observe_instances(move || seen.upgrade().map_or(0, |engines| engines.live_instances()));
     let fault_circuits = Arc::<FaultCircuits>::default();
@@ -283,7 +288,7 @@ fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, St
     Ok(Foundations {
         fault_circuits,
         redis,
-        loader: PolicyLoader::new(engines),
+        loader: PolicyLoader::new(engines).measured(metrics.clone()),
         kv: KvSpaces::default(),
         upstreams,
         metrics,
@@ -329,25 +334,32 @@ fn start_workers(
     stopped: &watch::Receiver<bool>,
     drain_timeout: Duration,
 ) -> Result<Vec<thread::JoinHandle<()>>, StartError> {
-    let threads = sockets.into_iter().enumerate().map(|(number, sockets)| {
+    let mut threads = Vec::with_capacity(sockets.len());
+    let mut runtimes = Vec::with_capacity(sockets.len());
+    for (number, sockets) in sockets.into_iter().enumerate() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Worker)?;
+        runtimes.push(runtime.metrics());
         let (shared, stopped) = (publisher.shared().clone(), stopped.clone());
-        start_worker(number, shared, sockets, stopped, drain_timeout)
-    });
-    threads
-        .collect::<io::Result<_>>()
-        .map_err(StartError::Worker)
+        let worker = (number, runtime);
+        let thread = start_worker(worker, shared, sockets, stopped, drain_timeout);
+        threads.push(thread.map_err(StartError::Worker)?);
+    }
+    let busy = move |runtime: &RuntimeMetrics| runtime.worker_total_busy_duration(0);
+    let metrics = &publisher.foundations().metrics;
+    metrics.observe_workers(move || runtimes.iter().map(busy).collect());
+    Ok(threads)
 }
 
 fn start_worker(
-    number: usize,
+    (number, runtime): (usize, Runtime),
     shared: Arc<Shared>,
     sockets: Vec<ListenerSocket>,
     stopped: watch::Receiver<bool>,
     drain_timeout: Duration,
 ) -> io::Result<thread::JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(move || {

@@ -29,6 +29,7 @@ use crate::route::field_edits::FieldEdits;
 use crate::route::matcher::Matcher;
 use crate::route::{Rewrite, Route, RouteTable};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::route::RouteSeries;
 use crate::upstream::Upstream;
 use crate::upstream::connection::Transport;
 use crate::upstream::connection::tls::{Tls, TlsProblem};
@@ -49,6 +50,8 @@ pub struct Snapshot {
     pub table: RouteTable,
     /// Names of the routes, by [`Route::index`].
     pub route_names: Vec<Arc<str>>,
+    /// What is measured of them, in the same order.
+    pub route_series: Vec<Arc<RouteSeries>>,
     /// In the order of their names.
     pub upstreams: Vec<Upstream>,
     /// What clients may send and hold.
@@ -73,14 +76,14 @@ struct HeldRevision(Arc<Metrics>);
 
 impl HeldRevision {
     fn new(metrics: Arc<Metrics>) -> Self {
-        metrics.held_revision(1);
+        metrics.config.held_revision(1);
         Self(metrics)
     }
 }
 
 impl Drop for HeldRevision {
     fn drop(&mut self) {
-        self.0.held_revision(-1);
+        self.0.config.held_revision(-1);
     }
 }
 
@@ -145,7 +148,9 @@ impl Snapshot {
             .iter()
             .filter_map(|(name, policy)| Some((name.clone(), policy.kv_quota()?)));
         let kv_quotas = quotas.collect();
-        let route_names = routes.iter().map(|route| route.name.clone()).collect();
+        let route_names: Vec<Arc<str>> = routes.iter().map(|route| route.name.clone()).collect();
+        let metrics = &foundations.metrics;
+        let route_series = route_names.iter().map(|name| metrics.route(name)).collect();
         // A stable sort: of equally specific routes the first in the file wins.
         routes.sort_by(|a, b| more_specific(&a.matcher, &b.matcher));
         let table = RouteTable::new(routes.iter().map(|route| &route.matcher));
@@ -157,6 +162,7 @@ impl Snapshot {
             routes,
             table,
             route_names,
+            route_series,
             upstreams,
             limits: config.limits,
             timeouts: config.timeouts,
@@ -202,11 +208,8 @@ impl Site<'_> {
             };
             match policy.prepare(&configured, capabilities) {
                 Ok(prepared) => {
-                    let timers = self.foundations.metrics.bind_policy(
-                        &used.policy,
-                        &self.route.name,
-                        |phase| prepared.exports(phase),
-                    );
+                    let metrics = &self.foundations.metrics;
+                    let series = metrics.policy_use(&used.policy, &self.route.name);
                     let (name, on_failure) = (used.policy.as_str().into(), used.on_failure);
                     let fault_circuit = policy.fault_circuit(
                         (&self.route.name, place),
@@ -220,7 +223,7 @@ impl Site<'_> {
                         on_failure,
                         fault_circuit,
                         policy: prepared,
-                        timers,
+                        series,
                     });
                     *slots += 1;
                 }
@@ -272,8 +275,8 @@ impl Site<'_> {
 
     fn mirror(&self) -> Option<Mirror> {
         let config = self.route.mirror.as_ref()?;
-        let metrics = &self.foundations.metrics.mirrors;
-        let counters = metrics.bind(&self.route.name, &config.upstream);
+        let metrics = &self.foundations.metrics;
+        let counters = metrics.mirror(&self.route.name, &config.upstream);
         let place = self.place_of(&config.upstream);
         Some(Mirror::new(config, place, counters))
     }
@@ -341,7 +344,7 @@ fn build_upstream(
         transport,
         connect_timeout: config.timeouts.connect,
         attempt_timeout: config.timeouts.attempt,
-        answered: foundations.metrics.bind_attempts(name),
+        series: foundations.metrics.upstream(name),
     }
 }
 

@@ -15,7 +15,8 @@ use crate::permits::Permits;
 use crate::policy::log_queue::LogQueue;
 use crate::policy::recent_faults::RecentFaults;
 use crate::snapshot::Snapshot;
-use crate::telemetry::metrics::{Metrics, RouteSlots};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::route::RouteSlots;
 use crate::upstream::pools::UpstreamPools;
 use crate::wasm::sandbox::SandboxPool;
 
@@ -55,7 +56,7 @@ pub struct Revision {
     pub upstreams: Vec<UpstreamPools>,
     /// Idle policy instances, in the order of the snapshot's policy uses.
     pub sandboxes: Vec<SandboxPool>,
-    /// Histograms, in the order of the snapshot's routes.
+    /// What is measured of routes, in the order of their places in the config.
     pub slots: Vec<RouteSlots>,
     /// For requests that no route matched.
     pub unrouted: RouteSlots,
@@ -176,11 +177,11 @@ fn revision(
             .map(|_| SandboxPool::default())
             .collect(),
         slots: snapshot
-            .route_names
+            .route_series
             .iter()
-            .map(|name| RouteSlots::new(name))
+            .map(|series| RouteSlots::new(series.clone()))
             .collect(),
-        unrouted: RouteSlots::new("(none)"),
+        unrouted: RouteSlots::new(shared.metrics.unrouted()),
         metrics: shared.metrics.clone(),
         permits: shared.permits.clone(),
         recent_faults: shared.recent_faults.clone(),

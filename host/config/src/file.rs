@@ -48,7 +48,7 @@ pub(crate) use resilience::{
 pub(crate) use route::{MatchFile, PolicyUseFile, RewriteFile, RouteFile};
 pub(crate) use upstream::{ClientCertificateFile, TimeoutsFile, UpstreamFile, UpstreamTlsFile};
 
-use crate::model::Config;
+use crate::model::{Config, Metrics};
 use crate::part::{Named, Part};
 use crate::secret::SecretFile;
 use crate::units::DurationText;
@@ -126,6 +126,9 @@ pub(crate) struct MetricsFile {
     /// IP address and port.
     #[schemars(example = "0.0.0.0:9464", regex(pattern = ":[0-9]{1,5}$"))]
     pub(crate) address: Part<String>,
+    /// Who asks for /metrics within that time of another gets the same page; 0s: a page of their own.
+    #[serde(default = "default_max_age")]
+    pub(crate) max_age: Part<DurationText>,
 }
 
 fn duration(duration: Duration) -> Part<DurationText> {
@@ -146,6 +149,10 @@ fn default_via() -> Part<String> {
 
 fn default_drain_delay() -> Part<DurationText> {
     duration(Duration::ZERO)
+}
+
+fn default_max_age() -> Part<DurationText> {
+    duration(Metrics::DEFAULT_MAX_AGE)
 }
 
 fn default_watch() -> Part<bool> {

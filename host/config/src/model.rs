@@ -92,4 +92,12 @@ impl Config {
 pub struct Metrics {
     /// Differs from those of the listeners.
     pub address: SocketAddr,
+    /// How old a page of `/metrics` may be that is given to another who asks: 0s to 1m,
+    /// [`Metrics::DEFAULT_MAX_AGE`] if left out.
+    pub max_age: Duration,
+}
+
+impl Metrics {
+    /// Of [`Metrics::max_age`].
+    pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(1);
 }

@@ -37,6 +37,7 @@ use crate::secret::{MAX_SECRET_BYTES, Secret, SecretSources};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
+const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// The model, if `checks`, which comes with what the schema check found, stays without a problem.
@@ -210,8 +211,12 @@ fn unique_name(
 
 fn metrics(part: Part<MetricsFile>, checks: &mut Checks) -> Option<Metrics> {
     let file = checks.read("metrics", part)?;
-    let address = checks.text("metrics.address", file.address, address::socket_address)?;
-    Some(Metrics { address })
+    let address = checks.text("metrics.address", file.address, address::socket_address);
+    let max_age = checks.duration("metrics.max_age", file.max_age, Duration::ZERO, MINUTE);
+    Some(Metrics {
+        address: address?,
+        max_age: max_age?,
+    })
 }
 
 /// A secret for policies, wherever it comes from.

@@ -72,7 +72,7 @@ mod tests {
 
     fn budget(per_second: u32, now: Instant) -> LogBudget {
         let metrics = Metrics::start().unwrap();
-        let refused = metrics.policy_uses.bind_limit("p", "r", "log_lines");
+        let refused = metrics.policy_use("p", "r").bind_limit("log_lines");
         LogBudget::new(per_second, refused, now)
     }
 

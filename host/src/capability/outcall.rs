@@ -2,6 +2,7 @@
 //!
 //! A policy names an upstream, never an address. What it sends is checked here; `upstream/outcall.rs` sends it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use crate::head::REQUEST_ID;
 use crate::policy::edit::{EditError, editable_name, field_value, target};
 use crate::policy::verdict::Failure;
 use crate::route::destination::Target;
+use crate::telemetry::outcall::OutcallSeries;
 use crate::telemetry::policy_use::LimitCounter;
 use crate::upstream::outcall::{Answer, Outcall, OutcallError};
 use crate::wasm::bindings::portcullis::capability::outcall::{Error, Host, Request, Response};
@@ -30,6 +32,8 @@ const MAX_NAME_BYTES: usize = 64;
 pub struct OutcallGrant {
     /// By name.
     pub upstreams: Vec<Target>,
+    /// What is measured of requests to them, in the same order; empty: nothing.
+    pub series: Vec<Arc<OutcallSeries>>,
     /// `limits.outcalls`.
     pub calls: u32,
     /// `limits.outcall_body`.
@@ -53,7 +57,7 @@ impl Host for HostState {
             (None, Some(_)) => return Ok(denied("the policy has no grant for outcall")),
             (_, None) => return Ok(denied("not during describe and configure")),
         };
-        let Some(upstream) = grant.find(&upstream) else {
+        let Some(place) = grant.find(&upstream) else {
             let name = one_line(&upstream, MAX_NAME_BYTES);
             // The same for one that does not exist: a policy can't find out what there is.
             return Ok(denied(&format!("upstream {name:?} is not granted")));
@@ -72,8 +76,8 @@ impl Host for HostState {
         let outcall = match checked(exchange, request) {
             Ok(request) => Outcall {
                 policy: capabilities.policy.clone(),
-                route: capabilities.route.clone(),
-                upstream: upstream.place,
+                series: grant.series.get(place).cloned(),
+                upstream: grant.upstreams[place].place,
                 request,
                 client: exchange.client.ip(),
                 timeout,
@@ -93,9 +97,10 @@ impl Host for HostState {
 }
 
 impl OutcallGrant {
-    fn find(&self, upstream: &str) -> Option<&Target> {
+    /// The place of that upstream among those that are granted.
+    fn find(&self, upstream: &str) -> Option<usize> {
         let mut granted = self.upstreams.iter();
-        granted.find(|target| *target.name == *upstream)
+        granted.position(|target| *target.name == *upstream)
     }
 }
 

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::page::{PageFormat, Pages};
 
 /// Whether the gateway wants traffic: from the start of its workers until it drains.
 #[derive(Debug, Clone, Default)]
@@ -33,14 +33,14 @@ impl Readiness {
 
 #[derive(Clone)]
 struct Status {
-    metrics: Arc<Metrics>,
+    pages: Arc<Pages>,
     readiness: Readiness,
 }
 
 /// Binds the address and serves in the background of the present runtime.
 pub async fn start(
     address: SocketAddr,
-    metrics: Arc<Metrics>,
+    pages: Pages,
     readiness: Readiness,
 ) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
@@ -49,7 +49,10 @@ pub async fn start(
         .route("/metrics", get(render))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(Status { metrics, readiness });
+        .with_state(Status {
+            pages: Arc::new(pages),
+            readiness,
+        });
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!("the metrics listener ended: {error}");
@@ -58,10 +61,14 @@ pub async fn start(
     Ok(bound)
 }
 
-async fn render(State(status): State<Status>) -> Response {
-    match status.metrics.render() {
+async fn render(State(status): State<Status>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(ACCEPT).iter();
+    let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
+    let format = PageFormat::wanted(&accept.join(","));
+    match status.pages.page(format).await {
+        // The same address has two pages (RFC 9110 §12.5.5).
         Ok(page) => (
-            [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+            [(CONTENT_TYPE, format.content_type()), (VARY, "accept")],
             page,
         )
             .into_response(),

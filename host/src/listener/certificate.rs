@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -147,6 +147,13 @@ fn warn_of_dates(place: &str, key: &CertifiedKey) {
     if let Some(complaint) = first.and_then(|certificate| out_of_date(&certificate, now)) {
         tracing::warn!("tls.{place}: {complaint}");
     }
+}
+
+/// When the chain's first certificate ends.
+pub(super) fn end(key: &CertifiedKey) -> Option<SystemTime> {
+    let first = Certificate::from_der(key.cert.first()?)?;
+    let seconds = u64::try_from(first.not_after).unwrap_or_default();
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 /// What is wrong with a certificate's dates at `now`, in seconds since 1970.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use portcullis_config::{Config, Listener, Problem};
 
@@ -16,6 +17,13 @@ pub struct ListenerSettings {
     pub(super) h2c: bool,
     /// `None`: requests come in the clear.
     pub(super) tls: Option<Tls>,
+}
+
+impl ListenerSettings {
+    /// The files of the certificates that it shows, and when these end.
+    pub fn certificate_ends(&self) -> Vec<(String, SystemTime)> {
+        self.tls.as_ref().map_or_else(Vec::new, Tls::ends)
+    }
 }
 
 /// The listeners of a config by name; problems with the files that they name are added to `problems`.

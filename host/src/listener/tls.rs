@@ -1,7 +1,7 @@
 //! TLS of one listener: its handshakes, and its files, which are read again when they change.
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use portcullis_config::{ClientCertificateMode, ListenerTls};
@@ -30,9 +30,16 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> =
 pub(super) struct Tls {
     listener: String,
     configured: ListenerTls,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Served>,
     /// Of the files' content that was last looked at, good or bad.
     seen: Mutex<[u8; 32]>,
+}
+
+/// What handshakes are made with.
+struct Served {
+    config: Arc<ServerConfig>,
+    /// When each certificate ends, in the order of the config.
+    ends: Vec<Option<SystemTime>>,
 }
 
 /// What a handshake has agreed on.
@@ -70,11 +77,11 @@ impl Tls {
         tickets: &TicketKeys,
     ) -> Result<Self, FileError> {
         let files = TlsFiles::read(configured);
-        let config = server_config(listener, configured, &files, tickets)?;
+        let served = served(listener, configured, &files, tickets)?;
         Ok(Self {
             listener: listener.to_owned(),
             configured: configured.clone(),
-            current: ArcSwap::from_pointee(config),
+            current: ArcSwap::from_pointee(served),
             seen: Mutex::new(files.digest()),
         })
     }
@@ -89,9 +96,19 @@ impl Tls {
             return Ok(false);
         }
         *seen = digest;
-        let config = server_config(&self.listener, &self.configured, &files, tickets)?;
-        self.current.store(Arc::new(config));
+        let served = served(&self.listener, &self.configured, &files, tickets)?;
+        self.current.store(Arc::new(served));
         Ok(true)
+    }
+
+    /// The files of the certificates that serve, and when these end.
+    pub(super) fn ends(&self) -> Vec<(String, SystemTime)> {
+        let served = self.current.load();
+        let pairs = self.configured.certificates.iter().zip(&served.ends);
+        let known = pairs.filter_map(|(pair, end)| Some((&pair.certificate, (*end)?)));
+        known
+            .map(|(path, end)| (path.display().to_string(), end))
+            .collect()
     }
 
     /// The handshake with a client, which may take `timeout`.
@@ -100,7 +117,7 @@ impl Tls {
         stream: TcpStream,
         timeout: Duration,
     ) -> Result<(TlsStream<TcpStream>, Session), HandshakeError> {
-        let handshake = TlsAcceptor::from(self.current.load_full()).accept(stream);
+        let handshake = TlsAcceptor::from(self.current.load().config.clone()).accept(stream);
         let stream = tokio::time::timeout(timeout, handshake)
             .await
             .map_err(|_| HandshakeError::Timeout)??;
@@ -116,12 +133,12 @@ impl Tls {
     }
 }
 
-fn server_config(
+fn served(
     listener: &str,
     configured: &ListenerTls,
     files: &TlsFiles,
     tickets: &TicketKeys,
-) -> Result<ServerConfig, FileError> {
+) -> Result<Served, FileError> {
     let mut keys = Vec::new();
     for (index, pair) in files.certificates.iter().enumerate() {
         let place = format!("certificates[{index}]");
@@ -138,6 +155,7 @@ fn server_config(
         place: "certificates".to_owned(),
         message,
     };
+    let ends = keys.iter().map(|key| certificate::end(key)).collect();
     let certificates =
         Certificates::new(keys).ok_or_else(|| unusable("at least one is needed".to_owned()))?;
     let builder = ServerConfig::builder_with_provider(PROVIDER.clone())
@@ -157,7 +175,10 @@ fn server_config(
     config.ticketer = tickets
         .of(listener, client_authentication(configured, files))
         .map_err(|error| unusable(error.to_string()))?;
-    Ok(config)
+    Ok(Served {
+        config: Arc::new(config),
+        ends,
+    })
 }
 
 fn verifier(

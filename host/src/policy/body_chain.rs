@@ -126,7 +126,7 @@ async fn ask(
     let circuit = member.fault_circuit.as_ref();
     let pass = match circuit.map(|circuit| circuit.enter(phase, Instant::now)) {
         Some(None) => {
-            let error = not_called(&revision, &exchange, member, phase);
+            let error = not_called(&exchange, member, phase);
             return Some(failed(member, error));
         }
         Some(pass) => pass,

@@ -153,7 +153,7 @@ pub(super) fn seat<'a>(revision: &'a Revision, member: &'a PolicyUse) -> Seat<'a
         pool: &revision.sandboxes[member.slot],
         worker: revision.worker,
         sender: Sender::Worker(revision),
-        uses: Some(&revision.metrics.policy_uses),
+        series: Some(&member.series),
         place: member.place,
     }
 }
@@ -172,7 +172,7 @@ async fn ask<V: VerdictName, F: Future<Output = Ended<V>>>(
         Some(circuit) => match circuit.enter(phase, Instant::now) {
             Some(pass) => Some(pass),
             None => {
-                let error = not_called(revision, &exchange, member, phase);
+                let error = not_called(&exchange, member, phase);
                 return (exchange, unless_open(member, error));
             }
         },
@@ -224,15 +224,9 @@ pub(super) fn tell_circuit(pass: Pass<'_>, member: &PolicyUse, route: &str, faul
 }
 
 /// Counts a hook that is not called; what the client is told where the policy fails closed.
-pub(super) fn not_called(
-    revision: &Revision,
-    exchange: &Exchange,
-    member: &PolicyUse,
-    phase: Phase,
-) -> GatewayError {
+pub(super) fn not_called(exchange: &Exchange, member: &PolicyUse, phase: Phase) -> GatewayError {
     let policy = &member.name;
-    let metrics = &revision.metrics.policy_uses;
-    metrics.circuit_refused(policy, &exchange.route.name, phase);
+    member.series.circuit_refused(phase);
     if let Some(entry) = &exchange.entry {
         entry.asked(policy, phase, "circuit-open", Duration::ZERO);
     }
@@ -261,7 +255,10 @@ pub(super) fn note<V: VerdictName>(
     verdict: &Result<V, Fault>,
     time: Duration,
 ) {
-    member.timers.record(phase, time);
+    member.series.timed(phase, time);
+    if let Ok(verdict) = verdict {
+        member.series.verdict(phase, verdict.name());
+    }
     if let Some(entry) = &exchange.entry {
         let verdict = verdict.as_ref().map_or_else(Fault::kind, V::name);
         entry.asked(&member.name, phase, verdict, time);
@@ -277,10 +274,9 @@ pub(super) fn report(
     fault: &Fault,
 ) {
     let route = &exchange.route.name;
-    let metrics = &revision.metrics.policy_uses;
-    metrics.fault(&member.name, route, phase, fault.kind());
+    member.series.fault(phase, fault.kind());
     if let Some(limit) = fault.limit() {
-        metrics.limit_refused(&member.name, route, limit);
+        member.series.limit_refused(limit);
     }
     let on_failure = match member.on_failure {
         OnFailure::Open => "open",

@@ -22,7 +22,7 @@ use crate::capability::redis::{RedisBinding, RedisGrant};
 use crate::policy_store::active::ActiveVersions;
 use crate::route::destination::Target;
 use crate::snapshot::Foundations;
-use crate::telemetry::policy::PolicyCounters;
+use crate::telemetry::metrics::Metrics;
 use crate::wasm::Phase;
 use crate::wasm::compile::compiler::{PrepareError, Source};
 use crate::wasm::compile::message::UseTerms;
@@ -35,6 +35,8 @@ use crate::wasm::prepared::Prepared;
 pub struct PolicyLoader {
     engines: Arc<Engines>,
     loaded: Mutex<HashMap<[u8; 32], Arc<PolicyComponent>>>,
+    /// Where it is counted what loading takes, if anywhere.
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// A policy of the config with its component.
@@ -65,7 +67,14 @@ impl PolicyLoader {
         Self {
             engines,
             loaded: Mutex::default(),
+            metrics: None,
         }
+    }
+
+    /// Has what loading takes counted there.
+    pub fn measured(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = Some(metrics);
+        self
     }
 
     /// Loads every policy that is wanted, and makes its uses ready; what can't be loaded is on the list of problems.
@@ -146,6 +155,9 @@ impl PolicyLoader {
         let component = known.as_ref().map_or(unknown, |known| known.source());
         let made = self.engines.compiler.make(&component, &terms).await;
         let made = made.map_err(|error| named(&error))?;
+        if let (Some(metrics), Some(took)) = (&self.metrics, made.took) {
+            metrics.config.compiled(took);
+        }
         let uses = terms.into_iter().map(|terms| terms.config).zip(made.uses);
         let uses = uses.collect();
         if let Some(component) = known {
@@ -268,6 +280,7 @@ impl LoadedPolicy {
         foundations: &Foundations,
     ) -> Capabilities {
         let grants = &self.config.grants;
+        let measured = &foundations.metrics;
         let kv = grants.kv.map(|_| foundations.kv.open(&self.name));
         let redis = grants.redis.as_ref().and_then(|grant| {
             let binding = redis.get(&grant.binding)?.clone();
@@ -278,22 +291,21 @@ impl LoadedPolicy {
             ))
         });
         let metrics = grants.metrics.map(|_| {
-            Arc::new(PolicyCounters::new(
-                foundations.metrics.clone(),
-                &self.name,
-                route,
-                self.config.limits.metric_series as usize,
-            ))
+            let max_series = self.config.limits.metric_series as usize;
+            measured.policy_counters(&self.name, route, max_series)
         });
-        let uses = &foundations.metrics.policy_uses;
+        let series = measured.policy_use(&self.name, route);
         let log = LogBudget::new(
             self.config.limits.log_lines,
-            uses.bind_limit(&self.name, route, "log_lines"),
+            series.bind_limit("log_lines"),
             Instant::now(),
         );
-        let limit = |key| uses.bind_limit(&self.name, route, key);
+        let limit = |key| series.bind_limit(key);
+        let outcalls = |upstream: &String| measured.outcall([&self.name, route, upstream]);
         let outcall = grants.outcall.as_ref().map(|grant| OutcallGrant {
             upstreams: targets(config, &grant.upstreams),
+            // Both in the order of the names.
+            series: grant.upstreams.iter().map(outcalls).collect(),
             calls: self.config.limits.outcalls,
             body_bytes: usize::try_from(self.config.limits.outcall_body).unwrap_or(usize::MAX),
             refused_calls: limit("outcalls"),

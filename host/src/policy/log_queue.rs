@@ -36,8 +36,10 @@ impl LogQueue {
     /// Has its policies asked soon; an exchange too many is counted instead.
     pub fn push(&self, revision: &Rc<Revision>, exchange: Box<Exchange>, summary: Summary) {
         if self.closed.get() || self.under_way.get() >= MAX_UNDER_WAY {
-            let metrics = &revision.metrics.policy_uses;
-            metrics.on_log_dropped(&exchange.route.name);
+            let all = &revision.snapshot.route_series;
+            if let Some(series) = all.get(exchange.route.index) {
+                series.on_log_dropped();
+            }
             return;
         }
         self.under_way.set(self.under_way.get() + 1);

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use portcullis_config::OnFailure;
 
 use self::fault_circuit::FaultCircuit;
-use crate::telemetry::metrics::PolicyTimers;
+use crate::telemetry::policy_use::UseSeries;
 use crate::wasm::policy::Policy;
 
 /// One policy in one route's chain.
@@ -38,6 +38,6 @@ pub struct PolicyUse {
     pub fault_circuit: Option<Arc<FaultCircuit>>,
     /// The component, configured for this use.
     pub policy: Policy,
-    /// How long its hooks take.
-    pub timers: PolicyTimers,
+    /// What is measured of it.
+    pub series: Arc<UseSeries>,
 }

@@ -103,7 +103,10 @@ impl Tested {
         });
         let uses: Vec<_> = uses.collect();
         let made = self.engines.compiler.make(&source, &uses).await;
-        let Made { description, uses } = made.map_err(|error| error.to_string())?;
+        let made = made.map_err(|error| error.to_string())?;
+        let Made {
+            description, uses, ..
+        } = made;
         let component = PolicyComponent::new(self.bytes.clone(), source.digest, description);
         Ok((component?, uses))
     }

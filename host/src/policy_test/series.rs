@@ -38,15 +38,12 @@ fn series(line: &str) -> Option<(String, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::telemetry::policy::PolicyCounters;
 
     #[test]
     fn series_are_found_by_the_name_in_the_code() {
-        let metrics = Arc::new(Metrics::start().unwrap());
-        let counters = PolicyCounters::new(metrics.clone(), NAME, NAME, 10);
+        let metrics = Metrics::start().unwrap();
+        let counters = metrics.policy_counters(NAME, NAME, 10);
         let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         counters.count("a.b", 2.0, &[]);
         let before = read(&metrics).unwrap();

@@ -299,7 +299,7 @@ impl Stage {
             pool: &self.pool,
             worker: 0,
             sender: Sender::Stub(answer),
-            uses: None,
+            series: None,
             place: 0,
         }
     }

@@ -19,7 +19,6 @@ use crate::capability::random::{ListedBits, RandomSource};
 use crate::capability::redis::{Call, RedisBinding, RedisGrant};
 use crate::route::destination::Target;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::policy::PolicyCounters;
 use crate::telemetry::policy_use::LimitCounter;
 use crate::wasm::bindings::portcullis::capability::redis::Error as RedisError;
 
@@ -87,9 +86,10 @@ impl World {
             .as_ref()
             .map(|grant| RedisGrant::new(self.redis.clone(), grant.prefix.clone(), grant.scripts));
         let series = limits.metric_series as usize;
-        let counters = || PolicyCounters::new(self.metrics.clone(), NAME, NAME, series);
+        let counters = || self.metrics.policy_counters(NAME, NAME, series);
         let outcall = grants.outcall.as_ref().map(|_| OutcallGrant {
             upstreams: targets(terms, &terms.grants.outcall),
+            series: Vec::new(),
             calls: limits.outcalls,
             body_bytes: usize::try_from(limits.outcall_body).unwrap_or(usize::MAX),
             refused_calls: LimitCounter::nowhere(),
@@ -103,7 +103,7 @@ impl World {
             log: None,
             kv: grants.kv.map(|_| self.kv.clone()),
             redis,
-            metrics: grants.metrics.map(|_| Arc::new(counters())),
+            metrics: grants.metrics.map(|_| counters()),
             upstreams: targets(terms, &terms.grants.upstreams),
             secrets: secrets
                 .map(|(name, text)| (name.clone(), Secret::new(text)))

@@ -1,5 +1,7 @@
 //! Metrics of the clients' side: what ends connections, and certificates.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 
@@ -52,4 +54,37 @@ impl DownstreamMetrics {
         ];
         self.certificate_reloads.add(1, &labels);
     }
+}
+
+/// A certificate that a listener shows, when the metrics are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateReading {
+    /// The listener's name.
+    pub listener: String,
+    /// The name of the file that it is in.
+    pub certificate: String,
+    /// When it ends.
+    pub ends: SystemTime,
+}
+
+/// Shows certificates as `read` finds them each time that the metrics are read.
+pub(super) fn observe_certificates(
+    meter: &Meter,
+    read: impl Fn() -> Vec<CertificateReading> + Send + Sync + 'static,
+) {
+    meter
+        .f64_observable_gauge("portcullis.tls.certificate.expiry.timestamp")
+        .with_unit("s")
+        .with_description("When a listener's certificate ends, since 1970")
+        .with_callback(move |observer| {
+            for reading in read() {
+                let labels = [
+                    KeyValue::new("portcullis.certificate", reading.certificate),
+                    KeyValue::new("portcullis.listener", reading.listener),
+                ];
+                let since = reading.ends.duration_since(UNIX_EPOCH).unwrap_or_default();
+                observer.observe(since.as_secs_f64(), &labels);
+            }
+        })
+        .build();
 }

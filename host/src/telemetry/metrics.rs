@@ -1,199 +1,167 @@
-//! Every metric of the gateway, declared once, and the page that shows them.
+//! Every metric of the gateway, and who may open which of them.
 //!
-//! Instruments are bound to their labels when a route or a policy use is made: a bound record
-//! costs a tenth of one that looks its labels up. Names follow OpenTelemetry's HTTP conventions
-//! where they have one; the gateway's own begin with `portcullis.`.
+//! Names follow OpenTelemetry's HTTP conventions where they have one; the gateway's own begin with `portcullis.`.
+//! Instruments are bound to their labels when a route or a policy use is made: a bound record costs a tenth of one
+//! that looks its labels up. observability/METRICS.md lists all, and a test holds it to them.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Method, StatusCode};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{
-    BoundCounter, BoundHistogram, Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter,
-};
-use opentelemetry_sdk::metrics::SdkMeterProvider;
-use prometheus::{Registry, TextEncoder};
+use opentelemetry::metrics::{Counter, UpDownCounter};
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
 
 use super::client::ClientCounters;
-use super::downstream::DownstreamMetrics;
-use super::mirror::MirrorMetrics;
-use super::outcall::OutcallMetrics;
-use super::policy_use::{self, PolicyUseMetrics};
-use super::redis::{self, RedisMetrics};
-use super::upstream::{self, EndpointReading, UpstreamMetrics};
+use super::config::{self, ConfigMetrics};
+use super::downstream::{self, CertificateReading, DownstreamMetrics};
+use super::families::Families;
+use super::mirror::MirrorCounters;
+use super::outcall::OutcallSeries;
+use super::page::{PageFormat, encode};
+use super::policy::PolicyCounters;
+use super::policy_use::{self, UseSeries};
+use super::process;
+use super::redis::{self, BindingMetrics};
+use super::route::RouteSeries;
+use super::scope::{Scope, counter};
+use super::scopes::{Held, Scopes};
+use super::upstream::{self, UpstreamSeries};
 use super::use_readings::{self, UseReading};
 use crate::capability::redis::BindingReading;
 use crate::policy::fault_circuits::CircuitReading;
-use crate::wasm::Phase;
+use crate::policy::info::PolicyInfo;
+use crate::upstream::status::UpstreamStatus;
 
-/// Seconds; the boundaries of OpenTelemetry's HTTP conventions, with finer ones below.
-pub(super) const REQUEST_SECONDS: &[f64] = &[
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
-    7.5, 10.0,
-];
-/// Seconds; a policy takes microseconds.
-const POLICY_SECONDS: &[f64] = &[
-    0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005,
-    0.01, 0.05, 0.1,
-];
+/// Series of each metric of the process: none has a label that a client, an upstream or a policy chooses.
+const MAX_SERIES: usize = 256;
+/// The label of requests that no route matched.
+const UNROUTED: &str = "(none)";
 
-/// All instruments of a process.
+/// All metrics of a gateway. What they measure holds its series; they go with the last who does.
 pub struct Metrics {
-    registry: Registry,
-    _provider: SdkMeterProvider,
-    pub(super) meter: Meter,
-    /// Of mirrors.
-    pub mirrors: MirrorMetrics,
-    /// Of policies' own requests.
-    pub outcalls: OutcallMetrics,
-    /// Of Redis bindings.
-    pub redis: RedisMetrics,
-    /// Of upstreams.
-    pub upstreams: UpstreamMetrics,
-    request_duration: Histogram<f64>,
-    policy_duration: Histogram<f64>,
-    /// Of uses of policies.
-    pub policy_uses: PolicyUseMetrics,
-    attempts: Counter<u64>,
-    retries: Counter<u64>,
-    connections: UpDownCounter<i64>,
-    config_revision: Gauge<u64>,
-    config_reloads: Counter<u64>,
+    scopes: Arc<Scopes>,
+    process: Arc<Scope>,
+    routes: Held<RouteSeries>,
+    unrouted: Arc<RouteSeries>,
+    upstreams: Held<UpstreamSeries>,
+    uses: Held<UseSeries>,
+    policy_made: Held<PolicyCounters>,
+    mirrors: Held<MirrorCounters>,
+    outcalls: Held<OutcallSeries>,
+    bindings: Held<BindingMetrics>,
+    /// Of the config.
+    pub config: ConfigMetrics,
     /// What clients were refused.
     pub client: ClientCounters,
-    config_revisions: UpDownCounter<i64>,
     /// Of clients' connections.
     pub downstream: DownstreamMetrics,
+    connections: UpDownCounter<i64>,
     access_log_dropped: Counter<u64>,
+    /// What the log was told of metrics that are not as they should be.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// The exporter or its registry refused to start.
 #[derive(Debug, thiserror::Error)]
 #[error("the metrics exporter does not start: {0}")]
-pub struct MetricsError(String);
+pub struct MetricsError(pub(super) String);
 
 impl Metrics {
-    /// A registry of its own, so that several gateways live in one process.
+    /// Of one gateway; several live in one process.
     pub fn start() -> Result<Self, MetricsError> {
-        let registry = Registry::new();
-        let exporter = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            .without_target_info()
-            .scope_info_enabled(false)
-            .build()
-            .map_err(|error| MetricsError(error.to_string()))?;
-        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
-        let meter = provider.meter("portcullis");
-        let metrics = Self {
-            registry,
-            _provider: provider,
-            request_duration: seconds(
-                &meter,
-                "http.server.request.duration",
-                "Time from a request's head to the end of its response",
-                REQUEST_SECONDS,
+        let scopes = Arc::<Scopes>::default();
+        let process = Arc::new(Scope::new(Vec::new(), |_| MAX_SERIES)?);
+        scopes.add(&process);
+        process::observe(process.meter());
+        announce_build(&process);
+        let meter = process.meter();
+        Ok(Self {
+            unrouted: Arc::new(RouteSeries::new(&scopes, UNROUTED)),
+            routes: Held::default(),
+            upstreams: Held::default(),
+            uses: Held::default(),
+            policy_made: Held::default(),
+            mirrors: Held::default(),
+            outcalls: Held::default(),
+            bindings: Held::default(),
+            config: ConfigMetrics::new(meter),
+            client: ClientCounters::new(meter),
+            downstream: DownstreamMetrics::new(meter),
+            connections: process.level(
+                "portcullis.connections.active",
+                "Client connections that are open",
             ),
-            policy_duration: seconds(
-                &meter,
-                "portcullis.policy.duration",
-                "Time of one hook of a policy, host calls included",
-                POLICY_SECONDS,
-            ),
-            policy_uses: PolicyUseMetrics::new(&meter),
-            attempts: counter(
-                &meter,
-                "portcullis.upstream.attempts",
-                "Attempts at upstreams, by status class or failure",
-            ),
-            retries: counter(
-                &meter,
-                "portcullis.retries",
-                "Attempts after the first, by what made them necessary",
-            ),
-            connections: meter
-                .i64_up_down_counter("portcullis.connections.active")
-                .with_description("Client connections that are open")
-                .build(),
-            config_revision: meter
-                .u64_gauge("portcullis.config.revision")
-                .with_description("Revision of the config that serves")
-                .build(),
-            config_reloads: counter(
-                &meter,
-                "portcullis.config.reloads",
-                "Reloads of the config, by result",
-            ),
-            client: ClientCounters::new(&meter),
-            mirrors: MirrorMetrics::new(&meter),
-            outcalls: OutcallMetrics::new(&meter),
-            redis: RedisMetrics::new(&meter),
-            upstreams: UpstreamMetrics::new(&meter),
             access_log_dropped: counter(
-                &meter,
+                meter,
                 "portcullis.access_log.dropped",
                 "Lines of the access log that were not written, by reason",
             ),
-            config_revisions: meter
-                .i64_up_down_counter("portcullis.config.revisions")
-                .with_description(
-                    "Revisions in memory: the serving one, and older ones that requests still use",
-                )
-                .build(),
-            downstream: DownstreamMetrics::new(&meter),
-            meter,
-        };
-        metrics.announce_build();
-        Ok(metrics)
+            told: Mutex::default(),
+            process,
+            scopes,
+        })
     }
 
-    /// The series in Prometheus' text format.
-    pub fn render(&self) -> Result<String, MetricsError> {
-        TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .map_err(|error| MetricsError(error.to_string()))
+    /// The series of that route.
+    pub fn route(&self, route: &str) -> Arc<RouteSeries> {
+        let new = || RouteSeries::new(&self.scopes, route);
+        self.routes.open(&[route], new)
     }
 
-    /// What was counted of policies' uses, by policy and route.
-    pub fn use_readings(&self) -> BTreeMap<(String, String), UseReading> {
-        use_readings::read(&self.registry)
+    /// The series of requests that no route matched.
+    pub fn unrouted(&self) -> Arc<RouteSeries> {
+        self.unrouted.clone()
     }
 
-    /// An attempt was made because of `reason`: a status or a failure's name.
-    pub fn retry(&self, upstream: &str, reason: String) {
-        let labels = [
-            KeyValue::new("portcullis.upstream", upstream.to_owned()),
-            KeyValue::new("portcullis.reason", reason),
-        ];
-        self.retries.add(1, &labels);
+    /// The series of that upstream.
+    pub fn upstream(&self, upstream: &str) -> Arc<UpstreamSeries> {
+        let new = || UpstreamSeries::new(self.scopes.clone(), upstream);
+        self.upstreams.open(&[upstream], new)
     }
 
-    /// An attempt ended without a response.
-    pub fn attempt_failed(&self, upstream: &str, failure: &'static str) {
-        self.attempts.add(1, &attempt_labels(upstream, failure));
+    /// The series of that policy on that route.
+    pub fn policy_use(&self, policy: &str, route: &str) -> Arc<UseSeries> {
+        let new = || UseSeries::new(&self.scopes, policy, route);
+        self.uses.open(&[policy, route], new)
     }
 
-    /// The config of that revision serves.
-    pub fn revision(&self, revision: u64) {
-        self.config_revision.record(revision, &[]);
+    /// What that policy makes on that route, `max_series` at most.
+    pub fn policy_counters(
+        &self,
+        policy: &str,
+        route: &str,
+        max_series: usize,
+    ) -> Arc<PolicyCounters> {
+        let used = self.policy_use(policy, route);
+        let new = || PolicyCounters::new(&self.scopes, (policy, route), max_series, &used);
+        let counters = self.policy_made.open(&[policy, route], new);
+        counters.bound(max_series);
+        counters
     }
 
-    /// A reload ended as `result`.
-    pub fn reload(&self, result: &'static str) {
-        self.config_reloads
-            .add(1, &[KeyValue::new("portcullis.result", result)]);
+    /// Counters of that route's copies for that upstream.
+    pub fn mirror(&self, route: &str, upstream: &str) -> Arc<MirrorCounters> {
+        let new = || MirrorCounters::new(&self.scopes, route, upstream);
+        self.mirrors.open(&[route, upstream], new)
     }
 
-    /// A revision of the config was made (+1) or dropped (-1).
-    pub fn held_revision(&self, change: i64) {
-        self.config_revisions.add(change, &[]);
+    /// The series of requests of a policy's own: of `[policy, route, upstream]`.
+    pub fn outcall(&self, names: [&str; 3]) -> Arc<OutcallSeries> {
+        let new = || OutcallSeries::new(&self.scopes, names);
+        self.outcalls.open(&names, new)
+    }
+
+    /// The instruments of that Redis binding.
+    pub fn redis_binding(&self, binding: &str) -> Arc<BindingMetrics> {
+        let new = || BindingMetrics::new(&self.scopes, binding);
+        self.bindings.open(&[binding], new)
     }
 
     /// So many lines of the access log were not written, for that reason.
     pub fn access_log_dropped(&self, lines: u64, reason: &'static str) {
-        self.access_log_dropped
-            .add(lines, &[KeyValue::new("portcullis.reason", reason)]);
+        let reason = KeyValue::new("portcullis.reason", reason);
+        self.access_log_dropped.add(lines, &[reason]);
     }
 
     /// A client's connection was opened (+1) or closed (-1).
@@ -201,35 +169,12 @@ impl Metrics {
         self.connections.add(change, &[]);
     }
 
-    /// The histograms of a policy use, for the hooks that it has.
-    pub fn bind_policy(
+    /// Shows the upstreams that `read` finds whenever the metrics are read.
+    pub fn observe_upstreams(
         &self,
-        policy: &str,
-        route: &str,
-        exports: impl Fn(Phase) -> bool,
-    ) -> PolicyTimers {
-        let bind = |phase: Phase| {
-            self.policy_duration.bind(&[
-                KeyValue::new("portcullis.policy", policy.to_owned()),
-                KeyValue::new("portcullis.route", route.to_owned()),
-                KeyValue::new("portcullis.phase", phase.name()),
-            ])
-        };
-        PolicyTimers(Phase::ALL.map(|phase| exports(phase).then(|| bind(phase))))
-    }
-
-    /// The counters of an upstream's answered attempts, by the hundreds of the status.
-    pub fn bind_attempts(&self, upstream: &str) -> AttemptCounters {
-        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-        AttemptCounters(classes.map(|class| self.attempts.bind(&attempt_labels(upstream, class))))
-    }
-
-    /// Shows the endpoints that `read` finds whenever the metrics are read.
-    pub fn observe_endpoints(
-        &self,
-        read: impl Fn() -> Vec<EndpointReading> + Send + Sync + Clone + 'static,
+        read: impl Fn() -> Vec<UpstreamStatus> + Send + Sync + Clone + 'static,
     ) {
-        upstream::observe(&self.meter, read);
+        upstream::observe(self.process.meter(), read);
     }
 
     /// Shows the fault circuits that `read` finds whenever the metrics are read.
@@ -237,7 +182,7 @@ impl Metrics {
         &self,
         read: impl Fn() -> Vec<CircuitReading> + Send + Sync + 'static,
     ) {
-        policy_use::observe_circuits(&self.meter, read);
+        policy_use::observe_circuits(self.process.meter(), read);
     }
 
     /// Shows the circuits of Redis bindings that `read` finds whenever the metrics are read.
@@ -245,162 +190,81 @@ impl Metrics {
         &self,
         read: impl Fn() -> Vec<BindingReading> + Send + Sync + 'static,
     ) {
-        redis::observe_circuits(&self.meter, read);
+        redis::observe_circuits(self.process.meter(), read);
     }
 
     /// Shows the number of policies' instances that `read` finds whenever the metrics are read.
     pub fn observe_instances(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
-        policy_use::observe_instances(&self.meter, read);
+        policy_use::observe_instances(self.process.meter(), read);
     }
 
-    fn announce_build(&self) {
-        let info = self
-            .meter
-            .u64_gauge("portcullis.build.info")
-            .with_description("1, with the version as a label")
-            .build();
-        info.record(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]);
-    }
-}
-
-fn attempt_labels(upstream: &str, outcome: &'static str) -> [KeyValue; 2] {
-    [
-        KeyValue::new("portcullis.upstream", upstream.to_owned()),
-        KeyValue::new("portcullis.outcome", outcome),
-    ]
-}
-
-pub(super) fn counter(
-    meter: &Meter,
-    name: &'static str,
-    description: &'static str,
-) -> Counter<u64> {
-    meter
-        .u64_counter(name)
-        .with_description(description)
-        .build()
-}
-
-pub(super) fn seconds(
-    meter: &Meter,
-    name: &'static str,
-    description: &'static str,
-    boundaries: &[f64],
-) -> Histogram<f64> {
-    meter
-        .f64_histogram(name)
-        .with_unit("s")
-        .with_description(description)
-        .with_boundaries(boundaries.to_vec())
-        .build()
-}
-
-/// How long the hooks of one policy use take, by phase.
-pub struct PolicyTimers([Option<BoundHistogram<f64>>; Phase::ALL.len()]);
-
-impl PolicyTimers {
-    /// Records one hook.
-    pub fn record(&self, phase: Phase, duration: Duration) {
-        if let Some(histogram) = &self.0[phase as usize] {
-            histogram.record(duration.as_secs_f64());
-        }
-    }
-}
-
-/// Counters of one upstream's answered attempts.
-pub struct AttemptCounters([BoundCounter<u64>; 5]);
-
-impl AttemptCounters {
-    /// Counts an attempt that was answered with that status.
-    pub fn answered(&self, status: StatusCode) {
-        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
-        if let Some(counter) = self.0.get(class) {
-            counter.add(1);
-        }
-    }
-}
-
-/// One worker's histograms of one route's requests, bound when a method and status first occur.
-pub struct RouteSlots {
-    route: String,
-    bound: RefCell<Vec<(MethodAndStatus, BoundHistogram<f64>)>>,
-}
-
-type MethodAndStatus = (&'static str, u16);
-
-impl RouteSlots {
-    /// Slots of that route; `(none)` for requests that no route matched.
-    pub fn new(route: &str) -> Self {
-        Self {
-            route: route.to_owned(),
-            bound: RefCell::default(),
-        }
+    /// Shows the policies that `read` finds whenever the metrics are read.
+    pub fn observe_policies(&self, read: impl Fn() -> Vec<PolicyInfo> + Send + Sync + 'static) {
+        config::observe_policies(self.process.meter(), read);
     }
 
-    /// Records a request that has ended.
-    pub fn record(
+    /// Shows when the certificates that `read` finds end whenever the metrics are read.
+    pub fn observe_certificates(
         &self,
-        metrics: &Metrics,
-        method: &Method,
-        status: StatusCode,
-        duration: Duration,
+        read: impl Fn() -> Vec<CertificateReading> + Send + Sync + 'static,
     ) {
-        let key = (known_method(method), status.as_u16());
-        let mut bound = self.bound.borrow_mut();
-        let place = match bound.iter().position(|(bound, _)| *bound == key) {
-            Some(place) => place,
-            None => {
-                let histogram = metrics.request_duration.bind(&[
-                    KeyValue::new("http.request.method", key.0),
-                    KeyValue::new("http.response.status_code", i64::from(key.1)),
-                    KeyValue::new("portcullis.route", self.route.clone()),
-                ]);
-                bound.push((key, histogram));
-                bound.len() - 1
+        downstream::observe_certificates(self.process.meter(), read);
+    }
+
+    /// Shows how long each worker has been busy, by its number, as `read` finds it whenever the metrics are read.
+    pub fn observe_workers(&self, read: impl Fn() -> Vec<Duration> + Send + Sync + 'static) {
+        process::observe_workers(self.process.meter(), read);
+    }
+
+    /// The series in Prometheus' text format.
+    pub fn render(&self) -> Result<String, MetricsError> {
+        let page = encode(&self.families(), PageFormat::Text)?;
+        String::from_utf8(page.into()).map_err(|error| MetricsError(error.to_string()))
+    }
+
+    /// The series as OpenTelemetry has them, for who sends them somewhere: one item for each thing that has series of
+    /// its own, from when it first had one. Takes as long as a page: not for a worker.
+    pub fn collect(&self) -> Vec<ResourceMetrics> {
+        let scopes = self.scopes.held();
+        let collected = scopes.iter().filter_map(|scope| scope.collect().ok());
+        collected.collect()
+    }
+
+    /// What was counted of policies' uses, by policy and route.
+    pub fn use_readings(&self) -> BTreeMap<(String, String), UseReading> {
+        use_readings::read(&self.families().all)
+    }
+
+    /// All series at this moment.
+    pub(super) fn families(&self) -> Families {
+        let scopes = self.scopes.held();
+        let families = Families::of(scopes.iter().map(|scope| &**scope));
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for metric in &families.overflowed {
+            if told.insert(metric.clone()) {
+                tracing::warn!(
+                    metric,
+                    "has no room for another series: some are put together, marked with otel_metric_overflow"
+                );
             }
-        };
-        bound[place].1.record(duration.as_secs_f64());
-    }
-}
-
-/// The method, or `_OTHER`: a client must not make series by inventing methods.
-fn known_method(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::PATCH => "PATCH",
-        Method::TRACE => "TRACE",
-        _ => "_OTHER",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn invented_methods_share_one_series() {
-        let metrics = Metrics::start().unwrap();
-        let slots = RouteSlots::new("r");
-        for method in ["FOO", "BAR", "GET"] {
-            let method = Method::from_bytes(method.as_bytes()).unwrap();
-            slots.record(&metrics, &method, StatusCode::OK, Duration::from_millis(1));
         }
-        let page = metrics.render().unwrap();
-        let counts: Vec<&str> = page
-            .lines()
-            .filter(|line| line.starts_with("http_server_request_duration_seconds_count"))
-            .collect();
-        assert_eq!(counts.len(), 2, "{page}");
-        assert!(
-            counts
-                .iter()
-                .any(|line| line.contains("_OTHER") && line.ends_with(" 2")),
-            "{page}"
-        );
+        for metric in &families.left_out {
+            if told.insert(metric.clone()) {
+                tracing::warn!(
+                    metric,
+                    "is left out of the metrics: another one of policies has its name, or the name of one of its parts"
+                );
+            }
+        }
+        families
     }
+}
+
+fn announce_build(process: &Scope) {
+    let info = process
+        .meter()
+        .u64_gauge("portcullis.build.info")
+        .with_description("1, with the version as a label")
+        .build();
+    info.record(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]);
 }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{BoundCounter, BoundHistogram, Gauge};
+use opentelemetry::metrics::{BoundCounter, BoundGauge, BoundHistogram};
 
-use super::metrics::Metrics;
-use super::policy_use::LimitCounter;
+use super::policy_use::{LimitCounter, UseSeries};
+use super::scope::Scope;
+use super::scopes::Scopes;
 
 /// Labels of one series that are kept.
 const MAX_LABELS: usize = 8;
@@ -18,34 +19,45 @@ const MAX_TEXT_BYTES: usize = 128;
 
 type Labels = [(String, String)];
 
-/// The series of one use of a policy.
+/// The series of one use of a policy. A reload that leaves the use goes on with them.
 pub struct PolicyCounters {
-    metrics: Arc<Metrics>,
-    policy: String,
-    route: String,
+    scope: Arc<Scope>,
     counters: DashMap<String, BoundCounter<f64>>,
-    gauges: DashMap<String, Gauge<f64>>,
+    gauges: DashMap<String, BoundGauge<f64>>,
     histograms: DashMap<String, BoundHistogram<f64>>,
     series: AtomicUsize,
-    max_series: usize,
+    max_series: Arc<AtomicUsize>,
     refused: LimitCounter,
 }
 
 impl PolicyCounters {
     /// No series yet. Records of more than `max_series` are dropped, and counted.
-    pub fn new(metrics: Arc<Metrics>, policy: &str, route: &str, max_series: usize) -> Self {
-        let uses = &metrics.policy_uses;
+    pub(super) fn new(
+        scopes: &Scopes,
+        (policy, route): (&str, &str),
+        max_series: usize,
+        used: &Arc<UseSeries>,
+    ) -> Self {
+        let max_series = Arc::new(AtomicUsize::new(max_series));
+        let limit = max_series.clone();
+        let labels = vec![
+            KeyValue::new("portcullis.policy", policy.to_owned()),
+            KeyValue::new("portcullis.route", route.to_owned()),
+        ];
         Self {
-            max_series,
-            refused: uses.bind_limit(policy, route, "metric_series"),
-            metrics,
-            policy: policy.to_owned(),
-            route: route.to_owned(),
+            scope: scopes.open(labels, move |_| limit.load(Ordering::Relaxed)),
             counters: DashMap::new(),
             gauges: DashMap::new(),
             histograms: DashMap::new(),
             series: AtomicUsize::new(0),
+            max_series,
+            refused: used.bind_limit("metric_series"),
         }
+    }
+
+    /// From now on it may have that many series. What it has stays.
+    pub(super) fn bound(&self, max_series: usize) {
+        self.max_series.store(max_series, Ordering::Relaxed);
     }
 
     /// Adds to a counter. What is not a positive number would make it go back, and is dropped.
@@ -59,8 +71,8 @@ impl PolicyCounters {
         }
         if self.may_add_series() {
             let counter = self
-                .metrics
-                .meter
+                .scope
+                .meter()
                 .f64_counter(metric_name(name))
                 .build()
                 .bind(&self.labels(labels));
@@ -73,11 +85,12 @@ impl PolicyCounters {
     pub fn gauge(&self, name: &str, value: f64, labels: &Labels) {
         let key = series_key(name, labels);
         if let Some(gauge) = self.gauges.get(&key) {
-            return gauge.record(value, &self.labels(labels));
+            return gauge.record(value);
         }
         if self.may_add_series() {
-            let gauge = self.metrics.meter.f64_gauge(metric_name(name)).build();
-            gauge.record(value, &self.labels(labels));
+            let gauge = self.scope.meter().f64_gauge(metric_name(name)).build();
+            let gauge = gauge.bind(&self.labels(labels));
+            gauge.record(value);
             self.gauges.insert(key, gauge);
         }
     }
@@ -90,8 +103,8 @@ impl PolicyCounters {
         }
         if self.may_add_series() {
             let histogram = self
-                .metrics
-                .meter
+                .scope
+                .meter()
                 .f64_histogram(metric_name(name))
                 .build()
                 .bind(&self.labels(labels));
@@ -101,7 +114,10 @@ impl PolicyCounters {
     }
 
     fn may_add_series(&self) -> bool {
-        let may = self.series.fetch_add(1, Ordering::Relaxed) < self.max_series;
+        let max = self.max_series.load(Ordering::Relaxed);
+        let more = |series: usize| (series < max).then_some(series + 1);
+        let (set, fetched) = (Ordering::Relaxed, Ordering::Relaxed);
+        let may = self.series.fetch_update(set, fetched, more).is_ok();
         if !may {
             self.refused.refused();
         }
@@ -109,10 +125,7 @@ impl PolicyCounters {
     }
 
     fn labels(&self, labels: &Labels) -> Vec<KeyValue> {
-        let own = [
-            KeyValue::new("portcullis.policy", self.policy.clone()),
-            KeyValue::new("portcullis.route", self.route.clone()),
-        ];
+        let own = self.scope.labels().iter().cloned();
         let mut all = Vec::with_capacity(own.len() + labels.len());
         all.extend(own);
         for (name, value) in labels.iter().take(MAX_LABELS) {
@@ -125,6 +138,8 @@ impl PolicyCounters {
                 all.push(KeyValue::new(name, cut(value).to_owned()));
             }
         }
+        // As the SDK keeps them.
+        all.sort_by(|one, other| one.key.cmp(&other.key));
         all
     }
 }
@@ -183,7 +198,7 @@ fn cut(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::telemetry::metrics::Metrics;
 
     fn pair(name: &str, value: &str) -> (String, String) {
         (name.to_owned(), value.to_owned())
@@ -192,8 +207,8 @@ mod tests {
     #[test]
     fn a_policys_series_carry_its_name_and_are_bounded() {
         const MAX_SERIES: usize = 50;
-        let metrics = Arc::new(Metrics::start().unwrap());
-        let counters = PolicyCounters::new(metrics.clone(), "limit", "r", MAX_SERIES);
+        let metrics = Metrics::start().unwrap();
+        let counters = metrics.policy_counters("limit", "r", MAX_SERIES);
         for n in 0..2 * MAX_SERIES {
             counters.count("decisions", 1.0, &[pair("n", &n.to_string())]);
         }
@@ -213,8 +228,8 @@ mod tests {
 
     #[test]
     fn labels_that_would_break_the_page_are_renamed_or_dropped() {
-        let metrics = Arc::new(Metrics::start().unwrap());
-        let counters = PolicyCounters::new(metrics, "limit", "r", 200);
+        let metrics = Metrics::start().unwrap();
+        let counters = metrics.policy_counters("limit", "r", 200);
         let given = [
             pair("", "empty"),
             pair("le", "5"),
@@ -229,11 +244,11 @@ mod tests {
             .map(|label| (label.key.to_string(), label.value.to_string()))
             .collect();
         let expected = [
-            pair("portcullis.policy", "limit"),
-            pair("portcullis.route", "r"),
             pair("_", "empty"),
             pair("_9_lives", "cat"),
             pair("a", "1"),
+            pair("portcullis.policy", "limit"),
+            pair("portcullis.route", "r"),
         ];
         assert_eq!(labels, expected);
     }

@@ -1,11 +1,13 @@
 //! What is measured of Redis bindings: their calls, connections and circuits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Meter};
 
-use super::metrics::{counter, seconds};
+use super::scope::Scope;
+use super::scopes::Scopes;
 use crate::capability::redis::BindingReading;
 
 /// Seconds; a server nearby takes a tenth of a millisecond, a deadline is 10 s at most.
@@ -49,53 +51,36 @@ impl CallOutcome {
     }
 }
 
-/// Instruments of bindings.
-pub struct RedisMetrics {
-    calls: Histogram<f64>,
-    connections: Counter<u64>,
-}
-
-impl RedisMetrics {
-    pub(super) fn new(meter: &Meter) -> Self {
-        Self {
-            calls: seconds(
-                meter,
-                "portcullis.redis.call.duration",
-                "Calls of policies to Redis, by outcome: answered, server (it refused the call), unavailable, timed-out, circuit-open",
-                CALL_SECONDS,
-            ),
-            connections: counter(
-                meter,
-                "portcullis.redis.connections",
-                "Attempts to connect to Redis, by outcome: connected, failed",
-            ),
-        }
-    }
-
-    /// The instruments of that binding.
-    pub fn bind(&self, binding: &str) -> BindingMetrics {
-        let labels = |outcome| {
-            [
-                KeyValue::new("portcullis.binding", binding.to_owned()),
-                KeyValue::new("portcullis.outcome", outcome),
-            ]
-        };
-        BindingMetrics {
-            calls: CallOutcome::ALL.map(|outcome| self.calls.bind(&labels(outcome.name()))),
-            connected: self.connections.bind(&labels("connected")),
-            failed: self.connections.bind(&labels("failed")),
-        }
-    }
-}
-
 /// The instruments of one binding.
 pub struct BindingMetrics {
     calls: [BoundHistogram<f64>; CallOutcome::ALL.len()],
     connected: BoundCounter<u64>,
     failed: BoundCounter<u64>,
+    _scope: Arc<Scope>,
 }
 
 impl BindingMetrics {
+    pub(super) fn new(scopes: &Scopes, binding: &str) -> Self {
+        let labels = vec![KeyValue::new("portcullis.binding", binding.to_owned())];
+        let scope = scopes.open(labels, |_| 10);
+        let calls = scope.seconds(
+            "portcullis.redis.call.duration",
+            "Calls of policies to Redis, by outcome: answered, server (it refused the call), unavailable, timed-out, circuit-open",
+            CALL_SECONDS,
+        );
+        let connections = scope.counter(
+            "portcullis.redis.connections",
+            "Attempts to connect to Redis, by outcome: connected, failed",
+        );
+        let labels = |outcome| scope.labelled([KeyValue::new("portcullis.outcome", outcome)]);
+        Self {
+            calls: CallOutcome::ALL.map(|outcome| calls.bind(&labels(outcome.name()))),
+            connected: connections.bind(&labels("connected")),
+            failed: connections.bind(&labels("failed")),
+            _scope: scope,
+        }
+    }
+
     /// A call has ended so.
     pub fn ended(&self, outcome: CallOutcome, took: Duration) {
         self.calls[outcome as usize].record(took.as_secs_f64());

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::Registry;
 use prometheus::proto::{Metric, MetricFamily};
 
 const DURATION: &str = "portcullis_policy_duration_seconds";
@@ -27,11 +26,11 @@ pub struct Calls {
 }
 
 /// The counts by policy and route.
-pub(super) fn read(registry: &Registry) -> BTreeMap<(String, String), UseReading> {
+pub(super) fn read(families: &[MetricFamily]) -> BTreeMap<(String, String), UseReading> {
     let mut readings = BTreeMap::<_, UseReading>::new();
-    for family in registry.gather() {
+    for family in families {
         match family.name() {
-            DURATION => each(&family, "portcullis_phase", |used, phase, metric| {
+            DURATION => each(family, "portcullis_phase", |used, phase, metric| {
                 let histogram = metric.get_histogram();
                 let calls = Calls {
                     count: histogram.get_sample_count(),
@@ -40,7 +39,7 @@ pub(super) fn read(registry: &Registry) -> BTreeMap<(String, String), UseReading
                 let reading = readings.entry(used).or_default();
                 reading.calls.insert(phase, calls);
             }),
-            FAULTS => each(&family, "portcullis_fault", |used, kind, metric| {
+            FAULTS => each(family, "portcullis_fault", |used, kind, metric| {
                 let reading = readings.entry(used).or_default();
                 // A whole number that was counted up from 0.
                 *reading.faults.entry(kind).or_default() += metric.get_counter().get_value() as u64;

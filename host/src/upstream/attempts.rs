@@ -21,7 +21,6 @@ use super::pools::{UpstreamPools, Wish};
 use crate::exchange::Exchange;
 use crate::head;
 use crate::policy::verdict::{Attempt, EndpointChoice, Failure, RetryPlan};
-use crate::telemetry::metrics::Metrics;
 use crate::upgrade;
 use crate::worker::Revision;
 
@@ -30,7 +29,6 @@ pub type Outcome = Result<Response<UpstreamBody>, AttemptError>;
 
 /// The attempts of one exchange: what the next one must know of the last.
 pub struct Attempts<'a> {
-    revision: &'a Revision,
     upstream: &'a Upstream,
     pools: &'a UpstreamPools,
     target: PathAndQuery,
@@ -58,7 +56,6 @@ impl<'a> Attempts<'a> {
             timeout: None,
         };
         Self {
-            revision,
             upstream,
             pools: &revision.upstreams[place],
             target,
@@ -94,14 +91,20 @@ impl<'a> Attempts<'a> {
             entry.attempts(&self.upstream.name, &pool.state.name);
         }
         let outcome = self.send(exchange, &pool, started).await;
-        if let Some(entry) = &exchange.entry {
-            entry.attempted(started.elapsed());
-        }
-        count(self.revision, self.upstream, &outcome);
-        if let Some(succeeded) = says_of_endpoint(&outcome) {
-            report(&self.revision.metrics, self.upstream, &pool, succeeded);
-        }
         let facts = self.facts(exchange, pool.state.name.clone(), started, &outcome);
+        if let Some(entry) = &exchange.entry {
+            entry.attempted(facts.elapsed);
+        }
+        count(self.upstream, &outcome);
+        let ended = outcome.as_ref();
+        let ended = ended
+            .map(Response::status)
+            .map_err(|error| error.failure.name());
+        pool.attempts
+            .record(&exchange.request.method, ended, facts.elapsed);
+        if let Some(succeeded) = says_of_endpoint(&outcome) {
+            report(self.upstream, &pool, succeeded);
+        }
         (facts, outcome)
     }
 
@@ -133,7 +136,7 @@ impl<'a> Attempts<'a> {
         let settings = &live.config.retry_budget;
         let allowed = live.counts.retries.withdraw(settings, Moment::now());
         if !allowed {
-            self.revision.metrics.upstreams.retry_refused(&live.name);
+            self.upstream.series.retry_refused();
         }
         allowed
     }
@@ -146,8 +149,7 @@ impl<'a> Attempts<'a> {
         exchange: &mut Exchange,
         unwanted: Result<UpstreamBody, AttemptError>,
     ) {
-        let metrics = &self.revision.metrics;
-        metrics.retry(&self.upstream.name, reason(exchange, last));
+        self.upstream.series.retry(reason(exchange, last));
         exchange.response = None;
         if let Ok(body) = unwanted {
             body.discard();
@@ -239,14 +241,15 @@ pub(super) fn no_endpoint(upstream: &Upstream) -> AttemptError {
 }
 
 /// Tells how an endpoint has done, where that is wanted.
-pub(super) fn report(metrics: &Metrics, upstream: &Upstream, pool: &EndpointPool, succeeded: bool) {
+pub(super) fn report(upstream: &Upstream, pool: &EndpointPool, succeeded: bool) {
     let live = &upstream.live;
     if live.config.outlier_detection.is_none() {
         return;
     }
     if let Some(ejection) = live.report(&pool.state, succeeded, Moment::now()) {
-        let (upstream, reason) = (&*live.name, ejection.suspicion.name());
-        metrics.upstreams.ejected(upstream, reason);
+        let reason = ejection.suspicion.name();
+        upstream.series.ejected(reason);
+        let upstream = &*live.name;
         let endpoint = &*pool.state.name;
         tracing::warn!(
             upstream,
@@ -280,13 +283,11 @@ pub(super) fn says_of_endpoint(outcome: &Outcome) -> Option<bool> {
     }
 }
 
-fn count(revision: &Revision, upstream: &Upstream, outcome: &Outcome) {
+fn count(upstream: &Upstream, outcome: &Outcome) {
     match outcome {
-        Ok(response) => upstream.answered.answered(response.status()),
+        Ok(response) => upstream.series.answered(response.status()),
         Err(error) => {
-            revision
-                .metrics
-                .attempt_failed(&upstream.name, error.failure.name());
+            upstream.series.attempt_failed(error.failure.name());
             tracing::debug!(
                 upstream = &*upstream.name,
                 failure = error.failure.name(),

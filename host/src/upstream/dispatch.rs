@@ -57,6 +57,7 @@ pub async fn dispatch(
     loop {
         exchange.attempts += 1;
         let (last, outcome) = attempts.next(&exchange).await;
+        exchange.upstream_time += last.elapsed;
         let answer = take_head(revision, &mut exchange, outcome);
         // With no time left there is nothing to decide.
         if !asked || last.remaining.is_zero() || last.failure == Some(Failure::RequestBody) {
@@ -66,6 +67,7 @@ pub async fn dispatch(
         exchange = back;
         match verdict.map(|verdict| bounded(verdict, &last, &exchange)) {
             Ok(Some(plan)) if attempts.may_retry() => {
+                exchange.upstream_time += plan.delay;
                 attempts.prepare(plan, &last, &mut exchange, answer).await;
             }
             Ok(_) => return deliver(upstream, exchange, answer),

@@ -36,7 +36,7 @@ pub struct Mirror {
     /// As the config has it.
     pub config: MirrorConfig,
     /// What became of them.
-    pub counters: MirrorCounters,
+    pub counters: Arc<MirrorCounters>,
     in_flight: AtomicUsize,
 }
 
@@ -54,7 +54,7 @@ struct Place(Arc<Route>);
 
 impl Mirror {
     /// None is in flight.
-    pub fn new(config: &MirrorConfig, upstream: usize, counters: MirrorCounters) -> Self {
+    pub fn new(config: &MirrorConfig, upstream: usize, counters: Arc<MirrorCounters>) -> Self {
         Self {
             upstream,
             config: config.clone(),

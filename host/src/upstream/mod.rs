@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use self::connection::Transport;
 use self::live_upstream::LiveUpstream;
-use crate::telemetry::metrics::AttemptCounters;
+use crate::telemetry::upstream::UpstreamSeries;
 
 /// A named service of the config.
 pub struct Upstream {
@@ -48,6 +48,6 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// Time from the start of an attempt to the response's head.
     pub attempt_timeout: Duration,
-    /// Attempts that were answered.
-    pub answered: AttemptCounters,
+    /// What is measured of it.
+    pub series: Arc<UpstreamSeries>,
 }

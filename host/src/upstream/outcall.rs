@@ -26,14 +26,15 @@ use super::permit::Permit;
 use super::pools::Wish;
 use crate::head::fields;
 use crate::policy::verdict::{EndpointChoice, Failure};
+use crate::telemetry::outcall::OutcallSeries;
 use crate::worker::Revision;
 
 /// A request, and on which terms it is sent.
 pub struct Outcall {
     /// The policy that sends it.
     pub policy: Arc<str>,
-    /// On this route.
-    pub route: Arc<str>,
+    /// What is measured of its requests to this upstream; `None`: nothing.
+    pub series: Option<Arc<OutcallSeries>>,
     /// The place of the upstream in the snapshot.
     pub upstream: usize,
     /// As it goes out, but for the host.
@@ -80,7 +81,6 @@ impl OutcallError {
 /// place in the circuit.
 pub async fn send(revision: &Revision, outcall: Outcall) -> Result<Answer, OutcallError> {
     let mut underway = Underway {
-        revision,
         outcall: &outcall,
         started: Instant::now(),
         outcome: "cancelled",
@@ -101,7 +101,6 @@ pub async fn send(revision: &Revision, outcall: Outcall) -> Result<Answer, Outca
 
 /// Counts a request when it has ended, or is given up.
 struct Underway<'a> {
-    revision: &'a Revision,
     outcall: &'a Outcall,
     started: Instant,
     outcome: &'static str,
@@ -109,10 +108,9 @@ struct Underway<'a> {
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
-        let Outcall { policy, route, .. } = self.outcall;
-        let upstream = &self.revision.snapshot.upstreams[self.outcall.upstream];
-        let (metrics, took) = (&self.revision.metrics.outcalls, self.started.elapsed());
-        metrics.ended([policy, route, &upstream.name], self.outcome, took);
+        if let Some(series) = &self.outcall.series {
+            series.ended(self.outcome, self.started.elapsed());
+        }
     }
 }
 
@@ -139,7 +137,7 @@ async fn exchange(
     // A policy that waits less than the operator would says nothing of the endpoint.
     let hasty = outcall.timeout < upstream.attempt_timeout && is_late(&outcome);
     if let Some(succeeded) = says_of_endpoint(&outcome).filter(|_| !hasty) {
-        report(&revision.metrics, upstream, &pool, succeeded);
+        report(upstream, &pool, succeeded);
     }
     match outcome {
         Ok(response) => read(response, outcall.max_body).await,

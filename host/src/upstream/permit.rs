@@ -28,6 +28,17 @@ pub enum PermitError {
     Timeout,
 }
 
+impl PermitError {
+    /// The key of the upstream's circuit.
+    fn limit(&self) -> &'static str {
+        match self {
+            Self::Overflow(Overflow::Requests) => "max_requests",
+            Self::Overflow(Overflow::Pending) => "max_pending",
+            Self::Timeout => "max_connections",
+        }
+    }
+}
+
 impl From<PermitError> for AttemptError {
     fn from(error: PermitError) -> Self {
         let failure = match error {
@@ -42,6 +53,18 @@ impl Permit {
     /// For one request to that endpoint. Over HTTP/1.1, where it takes a connection for itself, waits
     /// until `deadline` for that to be allowed.
     pub async fn take(
+        pool: &Rc<EndpointPool>,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<Self, PermitError> {
+        Self::wait(pool, limits, deadline)
+            .await
+            .inspect_err(|error| {
+                pool.series.circuit_refused(error.limit());
+            })
+    }
+
+    async fn wait(
         pool: &Rc<EndpointPool>,
         limits: &Limits,
         deadline: Instant,

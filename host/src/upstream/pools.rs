@@ -15,12 +15,14 @@ use super::endpoint_set::{EndpointSet, Member};
 use super::live_upstream::LiveUpstream;
 use super::moment::Moment;
 use crate::policy::verdict::EndpointChoice;
+use crate::telemetry::upstream::UpstreamSeries;
 
 /// One worker's connections to an upstream.
 pub struct UpstreamPools {
     live: Arc<LiveUpstream>,
     transport: Transport,
     worker: usize,
+    series: Arc<UpstreamSeries>,
     members: RefCell<Members>,
 }
 
@@ -57,11 +59,13 @@ impl UpstreamPools {
         });
         let kept = same.map(|previous| previous.members.borrow());
         let kept = kept.as_ref().map_or(&[][..], |members| &members.pools);
-        let members = RefCell::new(Members::new(&live, &transport, worker, kept));
+        let series = upstream.series.clone();
+        let members = RefCell::new(Members::new(&live, &transport, &series, worker, kept));
         Self {
             live,
             transport,
             worker,
+            series,
             members,
         }
     }
@@ -73,7 +77,8 @@ impl UpstreamPools {
         }
         let members = &mut *self.members.borrow_mut();
         if !self.live.has(&members.set) {
-            *members = Members::new(&self.live, &self.transport, self.worker, &members.pools);
+            let (live, transport) = (&self.live, &self.transport);
+            *members = Members::new(live, transport, &self.series, self.worker, &members.pools);
         }
         let index = members.choose(&self.live, wish)?;
         members.pools.get(index).cloned()
@@ -102,6 +107,7 @@ impl Members {
     fn new(
         live: &LiveUpstream,
         transport: &Transport,
+        series: &Arc<UpstreamSeries>,
         worker: usize,
         kept: &[Rc<EndpointPool>],
     ) -> Self {
@@ -116,6 +122,7 @@ impl Members {
                     member.endpoint.clone(),
                     (member.state.clone(), live.counts.clone()),
                     transport.clone(),
+                    series.clone(),
                     live.config.max_idle_connections,
                     live.config.timeouts.idle,
                 ))

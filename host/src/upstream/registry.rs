@@ -15,7 +15,6 @@ use super::live_upstream::LiveUpstream;
 use super::moment::Moment;
 use super::status::{self, UpstreamStatus};
 use super::{health, resolution};
-use crate::telemetry::upstream::EndpointReading;
 
 /// How long a config waits for the first lookups of its names before it serves without them: a name
 /// server that is down must not keep the gateway from starting.
@@ -100,22 +99,6 @@ impl UpstreamRegistry {
         let registered = self.lock();
         let upstreams = registered.upstreams.values();
         upstreams.map(|kept| status::of(&kept.live, now)).collect()
-    }
-
-    /// The same for the metrics.
-    pub fn readings(&self) -> Vec<EndpointReading> {
-        let all = self.status().into_iter().flat_map(|upstream| {
-            upstream
-                .endpoints
-                .into_iter()
-                .map(move |endpoint| EndpointReading {
-                    upstream: upstream.name.clone(),
-                    endpoint: endpoint.name,
-                    healthy: endpoint.healthy,
-                    ejected: endpoint.ejected_for.is_some(),
-                })
-        });
-        all.collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Registered> {

@@ -26,7 +26,7 @@ use crate::policy::verdict::{
     Summary,
 };
 use crate::response_body::Content;
-use crate::telemetry::policy_use::PolicyUseMetrics;
+use crate::telemetry::policy_use::UseSeries;
 
 /// Bytes of a guest's error that reach the log.
 const MAX_ERROR_BYTES: usize = 512;
@@ -42,7 +42,7 @@ pub struct Seat<'a> {
     /// Who sends the hook's requests.
     pub sender: Sender<'a>,
     /// Where it is counted what policies were refused, if it is.
-    pub uses: Option<&'a PolicyUseMetrics>,
+    pub series: Option<&'a UseSeries>,
     /// The policy's place in its chain.
     pub place: usize,
 }
@@ -237,9 +237,8 @@ pub(super) fn settle<V>(
     if answer.is_ok() {
         // It has got by without.
         if let Some(passed) = refused.and_then(Refused::limit) {
-            let names = &seat.policy.capabilities;
-            if let Some(uses) = seat.uses {
-                uses.limit_refused(&names.policy, &names.route, passed.limit());
+            if let Some(series) = seat.series {
+                series.limit_refused(passed.limit());
             }
         }
         seat.pool.give_back(seat.policy, sandbox);

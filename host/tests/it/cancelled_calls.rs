@@ -36,7 +36,7 @@ async fn gateway(service: &MockService, redis: &TcpListener, time: &str) -> Port
     let text = format!(
         "
 listeners: [{{ name: http, address: '127.0.0.1:0', h2c: true }}]
-metrics: {{ address: '127.0.0.1:0' }}
+metrics: {{ address: '127.0.0.1:0', max_age: 0s }}
 workers: 1
 redis: {{ main: {{ url: 'redis://{}', deadline: 10s, connect_timeout: 10s }} }}
 upstreams: {{ s: {{ endpoints: ['{}'], timeouts: {{ attempt: 60s }}, circuit: {{ max_requests: 1 }} }} }}

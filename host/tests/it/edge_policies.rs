@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use mock_service::MockService;
 use portcullis::telemetry::metrics::Metrics;
-use portcullis::telemetry::policy::PolicyCounters;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -87,8 +86,8 @@ fn labels_of(line: &str) -> Option<Vec<&str>> {
 
 #[test]
 fn no_label_of_a_policy_breaks_the_metrics_page() {
-    let metrics = Arc::new(Metrics::start().unwrap());
-    let counters = PolicyCounters::new(metrics.clone(), "limit", "r", 200);
+    let metrics = Metrics::start().unwrap();
+    let counters = metrics.policy_counters("limit", "r", 200);
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let labels = [
         pair("", "empty"),

@@ -279,7 +279,7 @@ fn complete_on(listener: &str, config: &str) -> String {
         "workers: 1\n"
     };
     format!(
-        "listeners: [{{ name: http, address: \"127.0.0.1:0\", {listener} }}]\nmetrics: {{ address: \"127.0.0.1:0\" }}\n{workers}{config}"
+        "listeners: [{{ name: http, address: \"127.0.0.1:0\", {listener} }}]\nmetrics: {{ address: \"127.0.0.1:0\", max_age: 0s }}\n{workers}{config}"
     )
 }
 

@@ -25,6 +25,7 @@ fn the_sample_becomes_the_model() {
         }],
         metrics: Some(Metrics {
             address: "0.0.0.0:9464".parse().unwrap(),
+            max_age: Duration::from_secs(1),
         }),
         control: None,
         policy_store: None,

@@ -33,7 +33,7 @@ impl RedisBinding {
         config: &Config,
         files: &TlsFiles,
         workers: usize,
-        metrics: BindingMetrics,
+        metrics: Arc<BindingMetrics>,
     ) -> Result<Self, BindingProblem> {
         let servers = Servers::new(name, config, files, workers, metrics)?;
         Ok(Self {

@@ -55,7 +55,7 @@ impl RedisBindings {
         let binding = match kept {
             Some(kept) => kept,
             None => {
-                let metrics = metrics.redis.bind(name);
+                let metrics = metrics.redis_binding(name);
                 let made = RedisBinding::new(name, config, &files, workers, metrics)?;
                 Arc::new(made)
             }

@@ -44,10 +44,9 @@ impl Servers {
         config: &Config,
         files: &TlsFiles,
         workers: usize,
-        metrics: BindingMetrics,
+        metrics: Arc<BindingMetrics>,
     ) -> Result<Self, BindingProblem> {
         let circuit = Arc::new(Circuit::new(config.circuit));
-        let metrics = Arc::new(metrics);
         let line = || {
             let connector = Connector::new(config, files)?;
             Ok(Arc::new(Line::new(

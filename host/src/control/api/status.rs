@@ -184,21 +184,23 @@ fn of_route(route: &Route, readings: &Readings) -> RouteStatus {
 fn of_use(member: &PolicyUse, route: &str, readings: &Readings) -> Use {
     let counted = readings.get(&(member.name.to_string(), route.to_owned()));
     let counted = counted.cloned().unwrap_or_default();
-    let calls = counted.calls.into_iter().map(|(phase, calls)| {
-        let (count, seconds) = (calls.count, calls.seconds);
-        (phase, HookCalls { count, seconds })
-    });
     let circuit = member.fault_circuit.as_ref();
     let hooks = crate::wasm::Phase::ALL.into_iter();
     let called = hooks.filter(|phase| member.policy.exports(*phase));
+    let called: Vec<&str> = called.map(|phase| phase.name()).collect();
+    let calls = called.iter().map(|phase| {
+        let calls = counted.calls.get(*phase).copied().unwrap_or_default();
+        let (count, seconds) = (calls.count, calls.seconds);
+        ((*phase).to_owned(), HookCalls { count, seconds })
+    });
     Use {
         policy: member.name.to_string(),
         on_failure: match member.on_failure {
             OnFailure::Open => "open",
             OnFailure::Closed => "closed",
         },
-        hooks: called.map(|phase| phase.name()).collect(),
         calls: calls.collect(),
+        hooks: called,
         faults: counted.faults,
         fault_circuit: circuit.map(|circuit| circuit.state().name()),
     }

@@ -21,6 +21,8 @@ use self::h1::{H1Pool, Sender};
 use self::h2::{H2Pool, StreamLease};
 use self::tls::Tls;
 use crate::policy::verdict::Failure;
+use crate::telemetry::attempt::AttemptSlots;
+use crate::telemetry::upstream::UpstreamSeries;
 use crate::upstream::endpoint_state::EndpointState;
 use crate::upstream::live_upstream::Counts;
 
@@ -68,6 +70,10 @@ pub struct EndpointPool {
     pub state: Arc<EndpointState>,
     /// What it knows of the upstream.
     pub counts: Arc<Counts>,
+    /// What is measured of the upstream,
+    pub series: Arc<UpstreamSeries>,
+    /// and of attempts at this endpoint.
+    pub attempts: AttemptSlots,
     transport: Transport,
     h1: H1Pool,
     h2: H2Pool,
@@ -89,15 +95,19 @@ impl EndpointPool {
         endpoint: Endpoint,
         (state, counts): (Arc<EndpointState>, Arc<Counts>),
         transport: Transport,
+        series: Arc<UpstreamSeries>,
         max_idle: usize,
         idle_timeout: Duration,
     ) -> Self {
         let authority = endpoint.authority().into();
+        let attempts = AttemptSlots::new(series.endpoint(&endpoint.host, endpoint.port));
         Self {
             endpoint,
             authority,
             state,
             counts,
+            series,
+            attempts,
             transport,
             h1: H1Pool::new(max_idle, idle_timeout),
             h2: H2Pool::default(),

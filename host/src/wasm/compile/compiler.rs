@@ -5,6 +5,7 @@ use std::hash::{Hash as _, Hasher};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
@@ -78,6 +79,8 @@ pub struct Made {
     pub description: Description,
     /// In the order of the terms; `None` for those of which only the config was checked.
     pub uses: Vec<Result<Option<Arc<Prepared>>, PrepareError>>,
+    /// What a child took for it, its turn included; `None`: none was needed.
+    pub took: Option<Duration>,
 }
 
 /// Why a component is not to be had, in words that follow its name.
@@ -166,9 +169,12 @@ impl Compiler {
             made.push(found.map(|prepared| Ok(Some(prepared))));
         }
         let missing = uses.iter().zip(&made).filter(|(_, made)| made.is_none());
+        let mut took = None;
         let missing: Vec<UseTerms> = missing.map(|(terms, _)| terms.clone()).collect();
         if description.is_none() || !missing.is_empty() {
+            let asked = Instant::now();
             let (found, answers) = self.ask_child(source.bytes, missing).await?;
+            took = Some(asked.elapsed());
             self.keep_description(&described, &found);
             let open = uses
                 .iter()
@@ -182,7 +188,11 @@ impl Compiler {
         let nothing = || Err(CompileError::Child(ChildError::Garbage));
         let uses: Option<Vec<_>> = made.into_iter().collect();
         match (description, uses) {
-            (Some(description), Some(uses)) => Ok(Made { description, uses }),
+            (Some(description), Some(uses)) => Ok(Made {
+                description,
+                uses,
+                took,
+            }),
             _ => nothing(),
         }
     }

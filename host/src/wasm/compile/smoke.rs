@@ -55,6 +55,7 @@ pub(super) fn capabilities(trial: &Trial) -> Capabilities {
     });
     let outcall = trial.outcall.as_ref().map(|outcall| OutcallGrant {
         upstreams: targets(&outcall.upstreams),
+        series: Vec::new(),
         calls: outcall.calls,
         body_bytes: outcall.body_bytes,
         refused_calls: LimitCounter::nowhere(),
