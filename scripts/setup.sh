@@ -35,6 +35,7 @@ for kind in "$@"; do
       want nginx nginx-light
       want haproxy haproxy
       want faketime faketime
+      want promtool prometheus
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
       peers=yes
       ;;

@@ -7,6 +7,7 @@ pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod load;
 pub(crate) mod name_server;
+pub(crate) mod observability;
 pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod raw;
