@@ -25,12 +25,14 @@ mod exchange;
 mod flaky;
 mod path;
 mod query;
+mod ready;
 mod record;
 mod script;
 mod service;
 mod step;
 mod thread;
 
+pub use ready::ready;
 pub use record::{Outcome, RecordedRequest};
 pub use service::{MockService, Settings};
 pub use step::Step;

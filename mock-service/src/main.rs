@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use clap::Parser;
-use mock_service::{MockService, Settings};
+use clap::{Parser, Subcommand};
+use mock_service::{MockService, Settings, ready};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How many requests `/_mock/attempts` can show.
@@ -14,8 +14,10 @@ const KEPT_REQUESTS: usize = 1_000;
 /// A scripted upstream: echoes every request; some paths fail, delay, truncate or stream.
 /// See mock-service/README.md for the paths.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The address to listen on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8001")]
     listen: SocketAddr,
@@ -27,9 +29,24 @@ struct Arguments {
     quiet: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask a running service for /health; exit code 1 unless it answers 200.
+    Ready {
+        /// Where it listens.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8001")]
+        at: SocketAddr,
+    },
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Some(Command::Ready { at }) => ready(at),
+        None => run(arguments).await,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("mock-service: {message}");

@@ -6,6 +6,7 @@ mod control_client;
 mod inspect;
 mod open_files;
 mod policy_test;
+mod ready;
 mod run;
 mod store;
 
@@ -54,6 +55,8 @@ enum Command {
     Journal(store::Journal),
     /// Print the JSON Schema of the config
     Schema,
+    /// Ask a running gateway whether it wants traffic; exit code 1 unless it does
+    Ready(ready::Ready),
     /// Compile one policy for the gateway that has started this process
     #[command(hide = true)]
     CompilePolicy(CompileArguments),
@@ -138,6 +141,7 @@ async fn execute(command: Command) -> Result<(), String> {
         Command::Policy(command) => execute_policy(command).await,
         Command::Status(arguments) => control::status(&arguments).await,
         Command::Journal(journal) => store::journal(&journal).await,
+        Command::Ready(arguments) => ready::ready(&arguments).await,
         Command::CompilePolicy(_) => Ok(()),
         Command::Schema => {
             println!("{:#}", portcullis_config::json_schema());

@@ -7,7 +7,7 @@ use http::Method;
 use mock_service::MockService;
 
 use crate::support::process::{Finished, Portcullis, run, run_with_config};
-use crate::support::{cache, component};
+use crate::support::{cache, component, eventually};
 
 /// Each of `problems` is a line of its own that begins with the file and this line of it.
 fn assert_problems(finished: &Finished, problems: &[(usize, &str)]) {
@@ -441,4 +441,27 @@ async fn the_log_says_why_a_request_failed() {
     gateway.wait_for_log("upstream-reset").await;
     // The client is not told the address; the operator is.
     gateway.wait_for_log(&upstream.address().to_string()).await;
+}
+
+#[tokio::test]
+async fn ready_is_told_by_the_exit_code_for_health_checks() {
+    let upstream = MockService::start().await;
+    let config = format!(
+        "upstreams: {{ u: {{ endpoints: ['{}'] }} }}\nroutes: [{{ name: all, upstream: u }}]\ndrain_delay: 30s",
+        upstream.url()
+    );
+    let gateway = Portcullis::start(&config).await;
+    let address = gateway.metrics_address.to_string();
+    let ask = || run(&["ready", "--metrics", &address]);
+    assert_eq!(ask().code, Some(0));
+    // Still there, and on its way out.
+    gateway.signal("TERM");
+    gateway.wait_for_log("draining").await;
+    eventually("it is not ready", async || ask().code == Some(1)).await;
+    let told = ask().errors;
+    assert!(told.contains("not ready (503"), "{told}");
+    drop(gateway);
+    let told = ask();
+    assert_eq!(told.code, Some(1));
+    assert!(told.errors.starts_with(&format!("portcullis: {address}: ")));
 }

@@ -94,3 +94,19 @@ async fn a_port_in_use_is_an_error_with_a_remedy() {
         "{error}"
     );
 }
+
+#[test]
+fn ready_tells_a_service_that_serves_from_one_that_does_not() {
+    let service = Binary::start(&[]);
+    let address = service.address.to_string();
+    let ask = || command(&["ready", "--at", &address]).output().unwrap();
+    assert_eq!(ask().status.code(), Some(0));
+    service.end_with("-TERM");
+    let refused = ask();
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        told.starts_with(&format!("mock-service: {address}: ")),
+        "{told}"
+    );
+}
