@@ -17,6 +17,8 @@
 //!
 //! One request goes `connection` → `exchange` → (a script, or else `path`) → a [`Step`] → `answer`.
 
+pub mod load;
+
 mod answer;
 mod body;
 mod connection;

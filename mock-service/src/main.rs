@@ -1,10 +1,11 @@
-//! The `mock-service` binary: one mock service until Ctrl-C or SIGTERM.
+//! The `mock-service` binary: one mock service, or load for another server, until Ctrl-C or SIGTERM.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mock_service::load::{self, LoadArguments};
 use mock_service::{MockService, Settings, ready};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,16 +38,13 @@ enum Command {
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8001")]
         at: SocketAddr,
     },
+    Load(LoadArguments),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = match arguments.command {
-        Some(Command::Ready { at }) => ready(at),
-        None => run(arguments).await,
-    };
-    match done {
+    match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("mock-service: {message}");
@@ -56,11 +54,26 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), String> {
+    if let Some(Command::Ready { at }) = arguments.command {
+        return ready(at);
+    }
     // Before we say that we listen, so that no signal after that line is missed.
     let no_signals = |error: io::Error| format!("cannot listen for signals: {error}");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let stop = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    match arguments.command {
+        Some(Command::Load(load)) => load::run(load, stop).await,
+        Some(Command::Ready { .. }) | None => serve(arguments, stop).await,
+    }
+}
 
+async fn serve(arguments: Arguments, stop: impl Future<Output = ()>) -> Result<(), String> {
     let service = MockService::with(Settings {
         listen: arguments.listen,
         name: arguments.name,
@@ -73,10 +86,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     // Nobody reads our output: no reason not to serve.
     let _ = writeln!(io::stdout(), "mock-service listens on {}", service.url());
 
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    stop.await;
     service.stop().await;
     Ok(())
 }

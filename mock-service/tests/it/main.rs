@@ -9,4 +9,5 @@ mod behaviours;
 mod binary;
 mod control;
 mod library;
+mod load;
 mod support;
