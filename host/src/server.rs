@@ -185,7 +185,10 @@ async fn start_metrics(
     foundations: &Foundations,
     readiness: &Readiness,
 ) -> Result<Option<SocketAddr>, StartError> {
-    let Some(Metrics { address, max_age }) = config.metrics else {
+    let Some(Metrics {
+        address, max_age, ..
+    }) = config.metrics
+    else {
         return Ok(None);
     };
     let pages = Pages::new(foundations.metrics.clone(), max_age);

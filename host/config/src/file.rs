@@ -11,6 +11,7 @@ mod field_edits;
 mod head;
 mod listener;
 mod mirror;
+mod otlp;
 mod policy;
 mod policy_store;
 mod redis;
@@ -33,6 +34,7 @@ pub(crate) use field_edits::FieldEditsFile;
 pub(crate) use head::PathNormalisationFile;
 pub(crate) use listener::{CertificateFile, ClientCertificatesFile, ListenerFile, ListenerTlsFile};
 pub(crate) use mirror::MirrorFile;
+pub(crate) use otlp::{MetricsPushFile, OtlpFile, TracingFile};
 pub(crate) use policy::{
     FaultCircuitFile, GrantsFile, KvGrantFile, LimitsFile, OutcallGrantFile, PolicyFile,
     RedisGrantFile,
@@ -100,6 +102,10 @@ pub(crate) struct GatewayFile {
     pub(crate) watch: Part<bool>,
     /// Where each request leaves a line of JSON; nowhere if left out.
     pub(crate) access_log: Option<Part<AccessLogFile>>,
+    /// The collector that traces and metrics are sent to; none if left out.
+    pub(crate) otlp: Option<Part<OtlpFile>>,
+    /// Spans of requests, sent to the collector; none if left out.
+    pub(crate) tracing: Option<Part<TracingFile>>,
     /// Redis servers that policies can be granted.
     #[serde(default)]
     pub(crate) redis: Part<Named<RedisFile>>,
@@ -129,6 +135,9 @@ pub(crate) struct MetricsFile {
     /// Who asks for /metrics within that time of another gets the same page; 0s: a page of their own.
     #[serde(default = "default_max_age")]
     pub(crate) max_age: Part<DurationText>,
+    /// Sends the same metrics to the collector that otlp names; not if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) push: Option<Part<MetricsPushFile>>,
 }
 
 fn duration(duration: Duration) -> Part<DurationText> {

@@ -20,6 +20,7 @@ mod listener;
 mod mirror;
 mod model;
 mod named_files;
+mod otlp;
 mod part;
 mod path;
 mod path_normalisation;
@@ -59,6 +60,7 @@ pub use listener::{
 pub use mirror::Mirror;
 pub use model::{Config, Metrics};
 pub use named_files::named_files;
+pub use otlp::{Follow, Otlp, OtlpProtocol, Tracing};
 pub use part::is_name;
 pub use path::{Lines, pointer_to_path};
 pub use path_normalisation::{EncodedSlashes, PathError, PathNormalisation};

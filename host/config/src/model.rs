@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::control::Control;
 use crate::listener::Listener;
+use crate::otlp::{Otlp, Tracing};
 use crate::path::Lines;
 use crate::path_normalisation::PathNormalisation;
 use crate::policy::Policy;
@@ -55,6 +56,11 @@ pub struct Config {
     pub watch: bool,
     /// Where each request leaves a line. `None`: nowhere.
     pub access_log: Option<AccessLog>,
+    /// Where telemetry is sent. `None`: nowhere.
+    pub otlp: Option<Otlp>,
+    /// Which requests are traced; with it there is [`Config::otlp`]. `None`: none, and fields of W3C Trace Context pass as
+    /// they are.
+    pub tracing: Option<Tracing>,
     /// Redis servers, by the name that grants use.
     pub redis: BTreeMap<String, RedisBinding>,
     /// What policies may be granted to read, by the name that grants use: each of 1 byte to 64 KiB.
@@ -95,9 +101,14 @@ pub struct Metrics {
     /// How old a page of `/metrics` may be that is given to another who asks: 0s to 1m,
     /// [`Metrics::DEFAULT_MAX_AGE`] if left out.
     pub max_age: Duration,
+    /// How often they are sent to [`Config::otlp`] as well, which then is there: 1 s to 1 hour, 15 s if nothing is
+    /// written. `None`: never.
+    pub push: Option<Duration>,
 }
 
 impl Metrics {
     /// Of [`Metrics::max_age`].
     pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(1);
+    /// Of [`Metrics::push`]: as often as Prometheus is usually told to scrape.
+    pub const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_secs(15);
 }

@@ -9,6 +9,7 @@ mod head;
 mod lifecycle;
 mod listeners;
 mod model;
+mod otlp;
 mod outcall;
 mod policy_store;
 mod problems;

@@ -12,6 +12,7 @@ mod head;
 mod listeners;
 mod matches;
 mod mirrors;
+mod otlp;
 mod policies;
 mod policy_store;
 mod redis;
@@ -49,7 +50,10 @@ pub(crate) fn validate(
 ) -> Option<Config> {
     let names = Names::of(&file, sources.base);
     let listeners = listeners::listeners(file.listeners, sources.base, checks);
-    let metrics = file.metrics.map(|part| metrics(part, checks));
+    let has_collector = file.otlp.is_some();
+    let metrics = file
+        .metrics
+        .map(|part| metrics(part, has_collector, checks));
     let control = file
         .control
         .map(|part| control::control(part, sources.base, checks));
@@ -85,6 +89,8 @@ pub(crate) fn validate(
     let access_log = file
         .access_log
         .map(|part| access_log::access_log(part, sources.base, checks));
+    let otlp = file.otlp.map(|part| otlp::otlp(part, sources, checks));
+    let tracing = otlp::tracing(file.tracing, has_collector, checks);
     let redis = named("redis", file.redis, checks, |path, file, checks| {
         redis::redis(path, file, sources, checks)
     });
@@ -120,6 +126,8 @@ pub(crate) fn validate(
         drain_delay: drain_delay?,
         watch: watch?,
         access_log: present(access_log)?,
+        otlp: present(otlp)?,
+        tracing: tracing?,
         redis: redis?,
         secrets: secrets?,
         dns: dns?,
@@ -209,13 +217,15 @@ fn unique_name(
     Some(name)
 }
 
-fn metrics(part: Part<MetricsFile>, checks: &mut Checks) -> Option<Metrics> {
+fn metrics(part: Part<MetricsFile>, has_collector: bool, checks: &mut Checks) -> Option<Metrics> {
     let file = checks.read("metrics", part)?;
     let address = checks.text("metrics.address", file.address, address::socket_address);
     let max_age = checks.duration("metrics.max_age", file.max_age, Duration::ZERO, MINUTE);
+    let push = otlp::push(file.push, has_collector, checks);
     Some(Metrics {
         address: address?,
         max_age: max_age?,
+        push: push?,
     })
 }
 

@@ -91,6 +91,10 @@ fn addresses(config: &Config) -> Vec<(&str, SocketAddr)> {
         .collect()
 }
 
+fn metrics_address(config: &Config) -> Option<SocketAddr> {
+    config.metrics.as_ref().map(|metrics| metrics.address)
+}
+
 /// What a reload does not change.
 fn needs_restart(started: &Config, config: &Config) -> impl Iterator<Item = &'static str> {
     let changed = [
@@ -98,7 +102,10 @@ fn needs_restart(started: &Config, config: &Config) -> impl Iterator<Item = &'st
             "addresses of listeners",
             addresses(started) != addresses(config),
         ),
-        ("metrics", started.metrics != config.metrics),
+        (
+            "metrics.address",
+            metrics_address(started) != metrics_address(config),
+        ),
         ("control", started.control != config.control),
         ("policy_store", started.policy_store != config.policy_store),
         (

@@ -26,6 +26,7 @@ fn the_sample_becomes_the_model() {
         metrics: Some(Metrics {
             address: "0.0.0.0:9464".parse().unwrap(),
             max_age: Duration::from_secs(1),
+            push: None,
         }),
         control: None,
         policy_store: None,
@@ -40,6 +41,8 @@ fn the_sample_becomes_the_model() {
         drain_delay: Duration::ZERO,
         watch: true,
         access_log: None,
+        otlp: None,
+        tracing: None,
         redis: named(
             "main",
             RedisBinding {

@@ -95,19 +95,24 @@ pub(super) fn matchable_name(text: &str) -> Result<HeaderName, String> {
     Ok(name)
 }
 
+/// Whether a field belongs to one connection, or to a message's framing.
+pub(super) fn is_reserved(name: &HeaderName) -> bool {
+    RESERVED.contains(&name.as_str())
+}
+
 /// The name of a field that a route may change.
 fn editable_name(text: &str) -> Result<HeaderName, String> {
     let name = field_name(text)?;
     if name == header::HOST {
         return Err("the host is changed with rewrite.host instead".to_owned());
     }
-    if RESERVED.contains(&name.as_str()) {
+    if is_reserved(&name) {
         return Err("belongs to one connection and is the gateway's: remove it here".to_owned());
     }
     Ok(name)
 }
 
-fn field_name(text: &str) -> Result<HeaderName, String> {
+pub(super) fn field_name(text: &str) -> Result<HeaderName, String> {
     HeaderName::from_bytes(text.as_bytes()).map_err(|_| "not a header name".to_owned())
 }
 
