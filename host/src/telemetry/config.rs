@@ -16,6 +16,7 @@ pub struct ConfigMetrics {
     revision: Gauge<u64>,
     held: UpDownCounter<i64>,
     reloads: Counter<u64>,
+    last_reload: Gauge<u64>,
     last_success: Gauge<f64>,
     compiled: Histogram<f64>,
 }
@@ -38,6 +39,12 @@ impl ConfigMetrics {
                 "portcullis.config.reloads",
                 "Reloads of the config, by result",
             ),
+            last_reload: meter
+                .u64_gauge("portcullis.config.last_reload_successful")
+                .with_description(
+                    "0 after a reload that was rejected, until the config is found good",
+                )
+                .build(),
             last_success: meter
                 .f64_gauge("portcullis.config.last_success.timestamp")
                 .with_unit("s")
@@ -61,10 +68,12 @@ impl ConfigMetrics {
     pub fn read_well(&self, now: SystemTime) {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_success.record(since.as_secs_f64(), &[]);
+        self.last_reload.record(1, &[]);
     }
 
     /// A reload ended as `result`.
     pub fn reload(&self, result: &'static str) {
+        self.last_reload.record(u64::from(result == "ok"), &[]);
         let result = KeyValue::new("portcullis.result", result);
         self.reloads.add(1, &[result]);
     }

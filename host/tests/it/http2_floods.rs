@@ -69,20 +69,6 @@ impl FrameConnection {
         .await;
         Received(parse(&within(read).await.unwrap()))
     }
-
-    /// Sends those frames, the last a PING: whether it is answered.
-    async fn answers(&mut self, frames: &[u8]) -> bool {
-        if within(self.0.write_all(frames)).await.is_err() {
-            return false;
-        }
-        loop {
-            match within(self.next()).await {
-                Some((PING, _)) => return true,
-                Some((GOAWAY, _)) | None => return false,
-                Some(_) => {}
-            }
-        }
-    }
 }
 
 fn parse(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {

@@ -40,6 +40,7 @@ mod metrics_page;
 mod metrics_reload;
 mod mirror;
 mod names;
+mod observability;
 mod outliers;
 mod policies;
 mod policies_compile;

@@ -1,6 +1,7 @@
 //! A gateway, an upstream, a client: each in a line, so that tests read as sentences.
 
 pub(crate) mod bombs;
+pub(crate) mod busy_gateway;
 pub(crate) mod controlled;
 pub(crate) mod faulty_proxy;
 pub(crate) mod frames;
@@ -10,6 +11,7 @@ pub(crate) mod name_server;
 pub(crate) mod observability;
 pub(crate) mod peers;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod raw;
 pub(crate) mod redis;
 mod redis_counts;

@@ -1,5 +1,7 @@
 //! HTTP/2 frame by frame, for clients that no library would make.
 
+use std::net::SocketAddr;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -34,7 +36,12 @@ pub(crate) struct FrameConnection(pub(crate) TcpStream);
 impl FrameConnection {
     /// Has said hello.
     pub(crate) async fn connect(gateway: &TestGateway) -> Self {
-        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        Self::connect_to(gateway.address).await
+    }
+
+    /// The same with the gateway at `address`.
+    pub(crate) async fn connect_to(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(PREFACE).await.unwrap();
         stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
         Self(stream)
@@ -57,6 +64,20 @@ impl FrameConnection {
             let (found, payload) = within(self.next()).await.unwrap();
             if found == kind {
                 return payload;
+            }
+        }
+    }
+
+    /// Sends those frames, the last a PING: whether it is answered.
+    pub(crate) async fn answers(&mut self, frames: &[u8]) -> bool {
+        if within(self.0.write_all(frames)).await.is_err() {
+            return false;
+        }
+        loop {
+            match within(self.next()).await {
+                Some((PING, _)) => return true,
+                Some((GOAWAY, _)) | None => return false,
+                Some(_) => {}
             }
         }
     }
