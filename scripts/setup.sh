@@ -36,6 +36,7 @@ for kind in "$@"; do
       want haproxy haproxy
       want faketime faketime
       want promtool prometheus
+      want systemd-analyze systemd
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
       peers=yes
       ;;
