@@ -23,6 +23,18 @@ build: policies ## build the release binaries: target/release/portcullis, portcu
 run: build ## start mock-service (8001) and the gateway (8080, metrics 9464); Ctrl-C stops both
 	@target/release/portcullis-agent run admin-web/agent/stacks/run.yaml
 
+.PHONY: stack
+stack: build ## run two gateways (8080, 8081), two mock services, Redis and Prometheus (9090); Ctrl-C stops all
+	@scripts/setup.sh stack
+	@mkdir -p target/stack
+	@target/release/portcullis-agent run admin-web/agent/stacks/stack.yaml
+
+.PHONY: demo
+demo: build ## the same with traffic, so that charts move
+	@scripts/setup.sh stack
+	@mkdir -p target/stack
+	@target/release/portcullis-agent run admin-web/agent/stacks/stack.yaml admin-web/agent/stacks/demo.yaml
+
 .PHONY: test
 test: policies ## run every test, with real sockets, components and redis-server
 	@scripts/setup.sh test

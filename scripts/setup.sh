@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what this machine lacks for the named kinds of work: build, test, lint, bench, fuzz.
+# Installs what this machine lacks for the named kinds of work: build, stack, test, lint, bench, fuzz.
 # As root on Debian by apt-get; otherwise it says what to install and stops.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,6 +40,7 @@ for kind in "$@"; do
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
       peers=yes
       ;;
+    stack) want redis-server redis-server; want prometheus prometheus ;;
     lint) want shellcheck shellcheck ;;
     bench) want nginx nginx-light; want redis-server redis-server; want wrk wrk; want h2load nghttp2-client; want openssl openssl; want strace strace ;;
     fuzz) need_rust; want c++ g++; fuzzer=yes ;;

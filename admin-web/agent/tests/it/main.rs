@@ -10,5 +10,6 @@ mod healths;
 mod lives;
 mod orphans;
 mod output;
+mod stack;
 mod stops;
 mod support;

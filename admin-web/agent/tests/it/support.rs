@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// In seconds; longer than anything here takes on a busy machine.
+const PATIENCE: u64 = 30;
 
 /// An agent with the services of one file. When it is dropped, so is everything that it started.
 pub(crate) struct Agent {
@@ -225,12 +225,18 @@ pub(crate) fn all_processes() -> impl Iterator<Item = u32> {
 }
 
 /// Returns once the condition holds; panics with what there is to `show` when it takes too long.
-pub(crate) fn eventually(
+pub(crate) fn eventually(what: &str, show: impl Fn() -> Vec<String>, holds: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, show, holds);
+}
+
+/// The same, with another patience.
+pub(crate) fn eventually_within(
+    seconds: u64,
     what: &str,
     show: impl Fn() -> Vec<String>,
     mut holds: impl FnMut() -> bool,
 ) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + Duration::from_secs(seconds);
     while !holds() {
         assert!(
             Instant::now() < deadline,
