@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use crate::policy_store::active::ActiveVersions;
 use crate::policy_store::store::PolicyStore;
 use crate::snapshot::{Foundations, Snapshot};
-use crate::telemetry::downstream::CertificateReading;
+use crate::telemetry::{self, downstream::CertificateReading};
 use crate::worker::Shared;
 
 pub use first_snapshot::{FirstError, first_snapshot};
@@ -82,6 +82,7 @@ impl Publisher {
         match built {
             Ok(snapshot) => {
                 let revision = self.swap(snapshot).await;
+                telemetry::log::configure(&config.log);
                 *serving = config.clone();
                 metrics.config.reload("ok");
                 metrics.config.read_well(SystemTime::now());

@@ -10,6 +10,7 @@ mod destination;
 mod field_edits;
 mod head;
 mod listener;
+mod log;
 mod mirror;
 mod otlp;
 mod policy;
@@ -33,6 +34,7 @@ pub(crate) use destination::{FixedResponseFile, RedirectFile, ShareFile};
 pub(crate) use field_edits::FieldEditsFile;
 pub(crate) use head::PathNormalisationFile;
 pub(crate) use listener::{CertificateFile, ClientCertificatesFile, ListenerFile, ListenerTlsFile};
+pub(crate) use log::LogFile;
 pub(crate) use mirror::MirrorFile;
 pub(crate) use otlp::{MetricsPushFile, OtlpFile, TracingFile};
 pub(crate) use policy::{
@@ -84,6 +86,9 @@ pub(crate) struct GatewayFile {
     /// How long clients may take.
     #[serde(default)]
     pub(crate) timeouts: Part<ClientTimeoutsFile>,
+    /// The gateway's own log.
+    #[serde(default)]
+    pub(crate) log: Part<LogFile>,
     /// How paths are brought to one spelling.
     #[serde(default)]
     pub(crate) path_normalisation: Part<PathNormalisationFile>,

@@ -17,6 +17,7 @@ mod error;
 mod field_edits;
 mod file;
 mod listener;
+mod log;
 mod mirror;
 mod model;
 mod named_files;
@@ -57,6 +58,7 @@ pub use field_edits::{FieldEdits, FieldPart, FieldText};
 pub use listener::{
     CertificateFiles, ClientCertificateMode, ClientCertificates, Listener, ListenerTls,
 };
+pub use log::{Log, LogFilter, LogFormat, LogLevel};
 pub use mirror::Mirror;
 pub use model::{Config, Metrics};
 pub use named_files::named_files;

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::control::Control;
 use crate::listener::Listener;
+use crate::log::Log;
 use crate::otlp::{Otlp, Tracing};
 use crate::path::Lines;
 use crate::path_normalisation::PathNormalisation;
@@ -61,6 +62,8 @@ pub struct Config {
     /// Which requests are traced; with it there is [`Config::otlp`]. `None`: none, and fields of W3C Trace Context pass as
     /// they are.
     pub tracing: Option<Tracing>,
+    /// The gateway's own log.
+    pub log: Log,
     /// Redis servers, by the name that grants use.
     pub redis: BTreeMap<String, RedisBinding>,
     /// What policies may be granted to read, by the name that grants use: each of 1 byte to 64 KiB.

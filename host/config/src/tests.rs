@@ -8,6 +8,7 @@ mod files;
 mod head;
 mod lifecycle;
 mod listeners;
+mod log;
 mod model;
 mod otlp;
 mod outcall;

@@ -10,6 +10,7 @@ mod destinations;
 mod fields;
 mod head;
 mod listeners;
+mod log;
 mod matches;
 mod mirrors;
 mod otlp;
@@ -91,6 +92,7 @@ pub(crate) fn validate(
         .map(|part| access_log::access_log(part, sources.base, checks));
     let otlp = file.otlp.map(|part| otlp::otlp(part, sources, checks));
     let tracing = otlp::tracing(file.tracing, has_collector, checks);
+    let log = log::log(file.log, checks);
     let redis = named("redis", file.redis, checks, |path, file, checks| {
         redis::redis(path, file, sources, checks)
     });
@@ -128,6 +130,7 @@ pub(crate) fn validate(
         access_log: present(access_log)?,
         otlp: present(otlp)?,
         tracing: tracing?,
+        log: log?,
         redis: redis?,
         secrets: secrets?,
         dns: dns?,

@@ -4,6 +4,7 @@ mod check;
 mod control;
 mod control_client;
 mod inspect;
+mod log;
 mod open_files;
 mod policy_test;
 mod ready;
@@ -15,9 +16,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use portcullis_config::{Config, ConfigErrors};
+use portcullis_config::{Config, ConfigErrors, LogFormat};
 
 use crate::server::{self, StartError};
+use crate::telemetry;
 use crate::wasm::compile::child;
 use crate::wasm::compile::compiler::CompilerSettings;
 use crate::wasm::engine::Engines;
@@ -31,6 +33,7 @@ Examples:
   portcullis policy test my.wasm cases/           run the policy's test cases, without a gateway
   portcullis policy push my-policy my.wasm        a new version for `component: store:my-policy`, served at once
   portcullis policy rollback my-policy            back to the version before
+  portcullis log portcullis=debug,warn --for 10m  more of the gateway's log for a while
   portcullis schema > portcullis.schema.json      JSON Schema of the config, for editors";
 
 #[derive(Debug, Parser)]
@@ -53,6 +56,8 @@ enum Command {
     Policy(PolicyCommand),
     /// Show every change of the policy store, and check that the chain of them holds
     Journal(store::Journal),
+    /// Show which lines a running gateway logs, or change it; asks its control API
+    Log(log::Log),
     /// Print the JSON Schema of the config
     Schema,
     /// Ask a running gateway whether it wants traffic; exit code 1 unless it does
@@ -116,7 +121,12 @@ pub fn main() -> ExitCode {
     if let Command::CompilePolicy(bounds) = &arguments.command {
         return child::main(bounds.cpu_seconds, bounds.memory_bytes);
     }
-    crate::telemetry::log::start();
+    // Who runs another command reads what it says.
+    let format = match &arguments.command {
+        Command::Run(_) => LogFormat::Auto,
+        _ => LogFormat::Human,
+    };
+    telemetry::log::start(format);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -128,6 +138,7 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(execute(arguments.command));
     // Not dropped: that would wait for a drain that a second signal has cut short.
     runtime.shutdown_background();
+    telemetry::log::finish();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => fail(&message),
@@ -142,6 +153,7 @@ async fn execute(command: Command) -> Result<(), String> {
         Command::Status(arguments) => control::status(&arguments).await,
         Command::Journal(journal) => store::journal(&journal).await,
         Command::Ready(arguments) => ready::ready(&arguments).await,
+        Command::Log(asked) => log::log(&asked).await,
         Command::CompilePolicy(_) => Ok(()),
         Command::Schema => {
             println!("{:#}", portcullis_config::json_schema());

@@ -8,12 +8,14 @@ use super::{ConfigArguments, open_files};
 use crate::reload::file_watch::FileWatch;
 use crate::reload::reloader::Reloader;
 use crate::server::{self, Running};
+use crate::telemetry;
 
 /// Serves until SIGINT or SIGTERM; SIGHUP and a change of the config's files read it again.
 pub(super) async fn run(arguments: &ConfigArguments) -> Result<(), String> {
     let mut files = FileWatch::start(&arguments.config);
     let seen = files.look();
     let config = arguments.load().await?;
+    telemetry::log::configure(&config.log);
     let mut signals = Signals::catch().map_err(|error| format!("portcullis: signals: {error}"))?;
     open_files::raise(&config.limits);
     let started = tokio::select! {

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use super::access;
 use super::answer::Refusal;
 use super::api::{
-    faults, journal, openapi, policies, status, store, store_changes, upload, validate,
+    faults, journal, log, openapi, policies, status, store, store_changes, upload, validate,
 };
 use super::status_listener::Readiness;
 use super::tokens::Tokens;
@@ -148,6 +148,10 @@ fn router(state: Arc<ControlState>) -> Router {
         .route(
             "/api/v1/store/{policy}/rollback",
             post(store_changes::roll_back),
+        )
+        .route(
+            "/api/v1/log",
+            get(log::log).put(log::change).delete(log::reset),
         )
         .route("/api/v1/journal", get(journal::journal))
         .route("/api/v1/config/validate", post(validate::validate))

@@ -16,6 +16,7 @@ use super::client::ClientCounters;
 use super::config::{self, ConfigMetrics};
 use super::downstream::{self, CertificateReading, DownstreamMetrics};
 use super::families::Families;
+use super::log;
 use super::mirror::MirrorCounters;
 use super::outcall::OutcallSeries;
 use super::page::{PageFormat, encode};
@@ -75,6 +76,7 @@ impl Metrics {
         scopes.add(&process);
         process::observe(process.meter());
         announce_build(&process);
+        observe_log(&process);
         let meter = process.meter();
         Ok(Self {
             unrouted: Arc::new(RouteSeries::new(&scopes, UNROUTED)),
@@ -267,4 +269,15 @@ fn announce_build(process: &Scope) {
         .with_description("1, with the version as a label")
         .build();
     info.record(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]);
+}
+
+fn observe_log(process: &Scope) {
+    process
+        .meter()
+        .u64_observable_counter("portcullis.log.dropped")
+        .with_description(
+            "Lines of the log of the process that were not written, as nobody took them in time",
+        )
+        .with_callback(|observer| observer.observe(log::dropped(), &[]))
+        .build();
 }

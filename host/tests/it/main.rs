@@ -35,6 +35,7 @@ mod instance_limits;
 mod kubernetes;
 mod large_bodies;
 mod limits;
+mod log;
 mod matching;
 mod metrics;
 mod metrics_labels;

@@ -281,8 +281,13 @@ fn complete_on(listener: &str, config: &str) -> String {
     } else {
         "workers: 1\n"
     };
+    let log = if config.contains("\nlog:") || config.starts_with("log:") {
+        ""
+    } else {
+        "log: { format: human }\n"
+    };
     format!(
-        "listeners: [{{ name: http, address: \"127.0.0.1:0\", {listener} }}]\nmetrics: {{ address: \"127.0.0.1:0\", max_age: 0s }}\n{workers}{config}"
+        "listeners: [{{ name: http, address: \"127.0.0.1:0\", {listener} }}]\nmetrics: {{ address: \"127.0.0.1:0\", max_age: 0s }}\n{log}{workers}{config}"
     )
 }
 

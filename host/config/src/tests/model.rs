@@ -43,6 +43,7 @@ fn the_sample_becomes_the_model() {
         access_log: None,
         otlp: None,
         tracing: None,
+        log: Log::default(),
         redis: named(
             "main",
             RedisBinding {

@@ -6,7 +6,7 @@ pub(super) const SLIPS: &[(&str, &str, &str)] = &[
     (
         "drain_timeout: 20s",
         "drain_timeot: 20s",
-        "5: drain_timeot: unknown key; did you mean \"drain_timeout\"? known: access_log, control, dns, drain_delay, drain_timeout, limits, listeners, metrics, otlp, path_normalisation, policies, policy_instances, policy_store, redis, routes, secrets, timeouts, tracing, trusted_proxies, upstreams and 3 more",
+        "5: drain_timeot: unknown key; did you mean \"drain_timeout\"? known: access_log, control, dns, drain_delay, drain_timeout, limits, listeners, log, metrics, otlp, path_normalisation, policies, policy_instances, policy_store, redis, routes, secrets, timeouts, tracing, trusted_proxies and 4 more",
     ),
     (
         "    max_idle_connections: 8",

@@ -2,6 +2,7 @@
 
 pub(super) mod faults;
 pub(super) mod journal;
+pub(super) mod log;
 pub(super) mod openapi;
 pub(super) mod policies;
 pub(super) mod status;

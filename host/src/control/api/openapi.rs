@@ -6,7 +6,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Portcullis control API", description = "What a gateway is doing, what it would make of a config, and the versions of its policies."),
+    info(title = "Portcullis control API", description = "What a gateway is doing, what it logs, what it would make of a config, and the versions of its policies."),
     paths(
         super::status::status,
         super::policies::policies,
@@ -20,6 +20,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
         super::store_changes::delete,
         super::store_changes::delete_unused,
         super::journal::journal,
+        super::log::log,
+        super::log::change,
+        super::log::reset,
         super::validate::validate,
         document
     ),

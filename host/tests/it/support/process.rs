@@ -58,6 +58,13 @@ impl Portcullis {
         Self::start_as(command, config).await
     }
 
+    /// The same, with `RUST_LOG` in the environment.
+    pub(crate) async fn start_with_filter(config: &str, filter: &str) -> Self {
+        let mut command = command(&[]);
+        command.env("RUST_LOG", filter);
+        Self::start_as(command, config).await
+    }
+
     /// The same, with what it writes to standard output.
     pub(crate) async fn start_piped(config: &str) -> (Self, ChildStdout) {
         let mut command = command(&[]);
@@ -227,7 +234,7 @@ impl Portcullis {
     fn announced(&self, before: &str) -> SocketAddr {
         let log = self.log();
         let (_, rest) = log.split_once(before).unwrap();
-        let end = rest.find(['/', '\n']).unwrap();
+        let end = rest.find(['/', '"', '\n']).unwrap();
         rest[..end].parse().unwrap()
     }
 }
