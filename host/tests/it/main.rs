@@ -40,6 +40,7 @@ mod matching;
 mod metrics;
 mod metrics_labels;
 mod metrics_page;
+mod metrics_reference;
 mod metrics_reload;
 mod mirror;
 mod names;
