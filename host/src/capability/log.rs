@@ -14,7 +14,7 @@ const MAX_MESSAGE_BYTES: usize = 4096;
 const MAX_FIELDS: usize = 16;
 /// Bytes of a field's name or value that are kept.
 const MAX_FIELD_BYTES: usize = 256;
-/// Lines of one hook that are kept: the worker waits for each to be written.
+/// Lines of one hook that are kept: there is only so much room on their way to standard error.
 const MAX_LINES: usize = 32;
 
 /// Target of policies' lines in the gateway's log; filter with `RUST_LOG=policy=debug`.
