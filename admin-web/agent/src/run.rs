@@ -12,7 +12,7 @@ use crate::log_tail::LogTail;
 use crate::output::{Output, Voice};
 use crate::preflight;
 use crate::signals::Signals;
-use crate::stack::Stack;
+use crate::stack::{Service, Stack};
 use crate::status::{State, Status};
 use crate::supervisor::{Supervisor, Wish};
 
@@ -58,10 +58,8 @@ impl Running {
             .iter()
             .map(|_| watch::channel(Status::new()))
             .unzip();
-        let tails: Vec<_> = services
-            .iter()
-            .map(|service| LogTail::new(service.log_lines))
-            .collect();
+        let tail = |service: &Service| LogTail::new(service.log_lines);
+        let tails: Vec<_> = services.iter().map(tail).collect();
         let changed = Arc::new(Notify::new());
         let mut supervisors = JoinSet::new();
         for (index, status) in senders.into_iter().enumerate() {

@@ -13,7 +13,7 @@ use crate::support::{Agent, command, eventually_within, free_port};
 const PORTS: [u16; 10] = [6379, 8001, 8002, 8080, 8081, 9090, 9464, 9465, 9901, 9902];
 
 /// The first start of an unoptimised gateway compiles policies for a while.
-const PATIENCE_SECONDS: u64 = 240;
+const PATIENCE_SECONDS: u64 = 600;
 
 fn repository() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -77,6 +77,11 @@ impl Elsewhere {
             ),
             ("target/release", binaries().display().to_string()),
             ("../../../target/stack", data.to_owned()),
+            // Compiled once for all tests, as those of the gateway are.
+            (
+                "target/stack/cache",
+                concat!(env!("CARGO_TARGET_TMPDIR"), "/compiled").to_owned(),
+            ),
             ("target/stack", data.to_owned()),
             ("admin-web/agent/stacks", data.to_owned()),
             (
