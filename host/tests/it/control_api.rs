@@ -271,6 +271,7 @@ async fn the_document_describes_every_call() {
             "/api/v1/config/validate",
             "/api/v1/faults",
             "/api/v1/journal",
+            "/api/v1/log",
             "/api/v1/openapi.json",
             "/api/v1/policies",
             "/api/v1/status",

@@ -257,6 +257,8 @@ async fn repeated_tricks_leave_nothing_behind_and_the_neighbours_in_peace() {
         }
     }
     let mut calm = neighbour(&mut neighbours, 500).await;
+    // The page of metrics is made by a thread that stays.
+    gateway.metrics().await;
     let before = (
         gateway.figure("VmRSS"),
         gateway.open_files(),

@@ -39,7 +39,7 @@ async fn refusal_of_component(path: &Path) -> String {
     );
     // The policy's entry is the one line between `policies:` and `routes:`.
     assert!(
-        problem.starts_with("test.yaml:7: policies.p.component: "),
+        problem.starts_with("test.yaml:8: policies.p.component: "),
         "{problem}"
     );
     problem
@@ -50,8 +50,8 @@ fn assert_config_problem(problems: &[String], path: &str, words: &str) {
     let [problem] = problems else {
         panic!("{problems:?}")
     };
-    // Three lines of `complete`, eleven of `config`.
-    let prefix = format!("test.yaml:14: routes[0].policies[0].config{path}: ");
+    // Four lines of `complete`, eleven of `config`.
+    let prefix = format!("test.yaml:15: routes[0].policies[0].config{path}: ");
     assert!(problem.starts_with(&prefix), "{problem}");
     assert!(problem.contains(words), "{problem}");
 }
@@ -114,7 +114,7 @@ async fn a_use_without_on_failure_is_refused() {
         panic!("{problems:?}")
     };
     assert!(
-        problem.starts_with("test.yaml:14: routes[0].policies[0]"),
+        problem.starts_with("test.yaml:15: routes[0].policies[0]"),
         "{problem}"
     );
     assert!(problem.contains("on_failure"), "{problem}");
@@ -132,7 +132,7 @@ async fn an_unknown_builtin_is_refused_with_those_that_there_are() {
         panic!("{problems:?}")
     };
     assert!(
-        problem.starts_with("test.yaml:7: policies.p.component: "),
+        problem.starts_with("test.yaml:8: policies.p.component: "),
         "{problem}"
     );
     assert!(

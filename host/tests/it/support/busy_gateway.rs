@@ -124,6 +124,7 @@ impl BusyGateway {
         authority.issue("a", &["localhost"]);
         let text = format!(
             "
+log: {{ format: human }}
 listeners:
   - {{ name: http, address: '127.0.0.1:0' }}
   - {{ name: https, address: '127.0.0.1:0', tls: {{ certificates: [{{ certificate: '{certificate}', key: '{key}' }}] }} }}

@@ -16,7 +16,7 @@ use super::{TestClient, eventually};
 pub(crate) struct Prometheus {
     _peer: Peer,
     port: u16,
-    directory: TempDir,
+    _directory: TempDir,
 }
 
 impl Prometheus {
@@ -38,7 +38,7 @@ impl Prometheus {
         let started = Self {
             _peer: Peer::start(&mut command),
             port,
-            directory,
+            _directory: directory,
         };
         eventually("Prometheus is ready", async || {
             TcpStream::connect(("127.0.0.1", port)).await.is_ok()
@@ -48,12 +48,7 @@ impl Prometheus {
         started
     }
 
-    /// Where its config is.
-    pub(crate) fn config(&self) -> std::path::PathBuf {
-        self.directory.path().join("prometheus.yml")
-    }
-
-    /// What an expression gives now: its samples, each with labels and a value.
+    /// What an expression gives now: its samples.
     ///
     /// # Errors
     /// What is wrong with the expression.
@@ -71,12 +66,10 @@ impl Prometheus {
         let result = &answer["data"]["result"];
         // A scalar is a moment and a value, a vector a list of samples.
         if answer["data"]["resultType"] == "scalar" {
-            return Ok(vec![Sample::of(&Value::Null, result)]);
+            return Ok(vec![Sample::of(result)]);
         }
         let samples = result.as_array().unwrap().iter();
-        Ok(samples
-            .map(|sample| Sample::of(&sample["metric"], &sample["value"]))
-            .collect())
+        Ok(samples.map(|sample| Sample::of(&sample["value"])).collect())
     }
 
     /// The sum of what an expression gives now.
@@ -101,15 +94,13 @@ impl Prometheus {
 /// One series' value at one moment.
 #[derive(Debug)]
 pub(crate) struct Sample {
-    pub(crate) labels: Value,
     pub(crate) value: f64,
 }
 
 impl Sample {
-    fn of(labels: &Value, moment_and_value: &Value) -> Self {
+    fn of(moment_and_value: &Value) -> Self {
         let value = moment_and_value[1].as_str().unwrap();
         Self {
-            labels: labels.clone(),
             value: value.parse().unwrap(),
         }
     }
