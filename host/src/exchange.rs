@@ -19,6 +19,7 @@ use crate::kept_exchange::KeptExchange;
 use crate::policy::edit::StagedEdits;
 use crate::route::Route;
 use crate::route::route_key::RouteKey;
+use crate::telemetry::trace::{PolicySpan, RequestTrace, SpanId};
 use crate::upgrade::Upgrade;
 use crate::wasm::Phase;
 
@@ -109,6 +110,10 @@ pub struct Exchange {
     pub edits: StagedEdits,
     /// Where what happens is noted, if the request is logged.
     pub entry: Option<Arc<Entry>>,
+    /// Where spans of what happens are noted.
+    pub trace: RequestTrace,
+    /// The span of the hook that is under way, or was last.
+    pub hook_span: SpanId,
     /// Attempts at upstreams that were begun.
     pub attempts: u32,
     /// What attempts, each to its response's head or its failure, and the pauses between them took.
@@ -145,6 +150,8 @@ impl Exchange {
             response: None,
             edits: StagedEdits::default(),
             entry: None,
+            trace: RequestTrace::default(),
+            hook_span: SpanId::default(),
             attempts: 0,
             upstream_time: Duration::ZERO,
             kept: None,
@@ -200,6 +207,13 @@ impl Exchange {
         }
     }
 
+    /// Notes in its trace that a policy is asked.
+    pub fn begin_hook(&mut self, policy: &Arc<str>, phase: Phase) -> PolicySpan {
+        let span = self.trace.policy(policy, phase);
+        self.hook_span = span.id();
+        span
+    }
+
     /// Applies what the hook of the policy at `place` has staged.
     pub fn commit(&mut self, place: usize) {
         let mut edits = std::mem::take(&mut self.edits);
@@ -250,6 +264,8 @@ impl Exchange {
             response: self.response.take(),
             edits: StagedEdits::default(),
             entry: None,
+            trace: mem::take(&mut self.trace),
+            hook_span: SpanId::default(),
             attempts: self.attempts,
             upstream_time: self.upstream_time,
             kept: None,
@@ -280,6 +296,8 @@ impl Exchange {
             response: self.response.clone(),
             edits: StagedEdits::default(),
             entry: self.entry.clone(),
+            trace: self.trace.clone(),
+            hook_span: SpanId::default(),
             attempts: self.attempts,
             upstream_time: self.upstream_time,
             kept: None,

@@ -39,11 +39,11 @@ pub async fn handle(
     }
     let request = request.map(|body| ClientBody::new(body, &client.pulse));
     let rules = &revision.snapshot.head_rules;
-    let (head, origin, mut body) = match head::admit(request, client, rules, &mut id) {
+    let (mut head, origin, mut body) = match head::admit(request, client, rules, &mut id) {
         Ok(admitted) => admitted,
         Err(error) => return refuse(&error, None, &id, record),
     };
-    record.admitted(&id, origin.address);
+    record.admitted(&id, origin.address, &mut head.headers);
     let Some(route) = route::find(&revision.snapshot.table, &revision.snapshot.routes, &head)
     else {
         return refuse(&GatewayError::NoRoute, Some(&head.headers), &id, record);
@@ -63,6 +63,7 @@ pub async fn handle(
     ));
     exchange.tls.clone_from(&client.tls);
     exchange.entry = record.entry();
+    exchange.trace = record.trace();
     record.kept = exchange.keep();
     let (exchange, outcome) = chain::on_request(&revision, exchange, &mut body).await;
     let (exchange, body, passed) = match outcome {

@@ -140,6 +140,7 @@ impl Publisher {
 async fn settle(snapshot: &Snapshot, foundations: &Foundations) {
     foundations.kv.settle(&snapshot.kv_quotas);
     foundations.access_logs.settle(snapshot.access_log.as_ref());
+    foundations.exports.settle(&snapshot.exporting);
     let (upstreams, dns) = (&snapshot.upstreams, &snapshot.dns);
     foundations.upstreams.settle(upstreams, dns).await;
 }

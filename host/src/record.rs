@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, StatusCode, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 
 use crate::access_log::entry::{Entry, Outcome};
 use crate::client::Client;
@@ -17,6 +17,7 @@ use crate::listener::pulse::Pulse;
 use crate::policy::body_passage::BodyPassage;
 use crate::policy::verdict::Summary;
 use crate::telemetry::route::{RouteSlots, Served};
+use crate::telemetry::trace::{Ending, RequestTrace, TRACEPARENT};
 use crate::worker::Revision;
 
 /// What nginx notes for a client that went away before its answer; it is never sent.
@@ -44,6 +45,7 @@ pub struct Record {
     pub kept: Option<KeptExchange>,
     pulse: Rc<Pulse>,
     entered: bool,
+    trace: RequestTrace,
     /// What the access log is told, if it wants this request.
     entry: Option<Arc<Entry>>,
     /// The response's head has gone to the client.
@@ -64,6 +66,10 @@ impl Record {
     pub fn new<B>(revision: Rc<Revision>, client: &Client, id: &str, request: &Request<B>) -> Self {
         let lines = revision.access_log.as_ref();
         let entry = lines.and_then(|lines| lines.entry(client, id, request));
+        let snapshot = &revision.snapshot;
+        let tracer = snapshot.exporting.tracer.as_ref();
+        let trusted = &snapshot.head_rules.trusted_proxies;
+        let trace = tracer.map(|tracer| tracer.begin(request, client, trusted));
         client.pulse.begin();
         let status = StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST);
         Self {
@@ -80,6 +86,7 @@ impl Record {
             kept: None,
             pulse: client.pulse.clone(),
             entered: false,
+            trace: trace.unwrap_or_default(),
             entry,
             is_answered: false,
             first_byte: None,
@@ -106,10 +113,18 @@ impl Record {
         self.entry.clone()
     }
 
-    /// Who the client is, and what the request is called, is settled.
-    pub fn admitted(&self, id: &str, client: SocketAddr) {
+    /// Where spans of the request are noted.
+    pub fn trace(&self) -> RequestTrace {
+        self.trace.clone()
+    }
+
+    /// Who the client is, and what the request is called, is settled; its fields tell of its trace from here on.
+    pub fn admitted(&self, id: &str, client: SocketAddr, headers: &mut HeaderMap) {
+        if let Some(tracer) = &self.revision.snapshot.exporting.tracer {
+            tracer.admit(&self.trace, id, client, headers);
+        }
         if let Some(entry) = &self.entry {
-            entry.admitted(id, client);
+            entry.admitted(id, client, headers.get(TRACEPARENT));
         }
     }
 
@@ -152,6 +167,17 @@ impl Record {
             bytes_out: self.sent,
             first_byte: self.first_byte,
             total,
+        }
+    }
+
+    fn ending(&self) -> Ending {
+        let names = &self.revision.snapshot.route_names;
+        Ending {
+            route: self.route.and_then(|route| names.get(route)).cloned(),
+            status: self.is_answered.then(|| self.status.as_u16()),
+            error: self.error(),
+            bytes_in: self.body.received(),
+            bytes_out: self.sent,
         }
     }
 
@@ -225,6 +251,7 @@ impl Drop for Record {
             revision.metrics.client.refused_request(fault.name());
         }
         let total = self.started.elapsed();
+        self.trace.end(|| self.ending());
         let slots = self.slots();
         if self.route.is_some() {
             slots.ends();

@@ -27,6 +27,7 @@ use crate::policy_store::store::{PolicyStore, StoreError};
 use crate::publisher::{FirstError, Publisher, first_snapshot};
 use crate::snapshot::{Foundations, Snapshot};
 use crate::telemetry::metrics::{self, MetricsError};
+use crate::telemetry::otlp::Exports;
 use crate::telemetry::page::Pages;
 use crate::upstream::registry::UpstreamRegistry;
 use crate::upstream::status::UpstreamStatus;
@@ -37,6 +38,8 @@ use crate::worker::{Shared, Worker};
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How long the last `on-log` hooks may take.
 const LAST_HOOKS: Duration = Duration::from_secs(1);
+/// How long the last traces and metrics may take to a collector.
+const LAST_EXPORTS: Duration = Duration::from_secs(2);
 /// How long the access log's last lines may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -259,6 +262,7 @@ impl Running {
         // Nobody listens any more only if all workers have ended.
         let _ = self.stop.send(true);
         let (threads, publisher) = (self.threads, self.publisher);
+        let last = publisher.clone();
         let ended = tokio::task::spawn_blocking(move || {
             threads.into_iter().for_each(|thread| drop(thread.join()));
             publisher.foundations().access_logs.close(LAST_LINES);
@@ -269,6 +273,7 @@ impl Running {
         {
             tracing::warn!("a worker did not end in time");
         }
+        last.foundations().exports.close(LAST_EXPORTS).await;
     }
 }
 
@@ -297,6 +302,7 @@ fn foundations(config: &Config, engines: Arc<Engines>) -> Result<Foundations, St
         metrics,
         tickets: Arc::default(),
         access_logs: AccessLogs::default(),
+        exports: Exports::default(),
         workers: config.workers.unwrap_or(cores),
     })
 }

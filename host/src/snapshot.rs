@@ -29,6 +29,7 @@ use crate::route::field_edits::FieldEdits;
 use crate::route::matcher::Matcher;
 use crate::route::{Rewrite, Route, RouteTable};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::otlp::{Exporting, Exports};
 use crate::telemetry::route::RouteSeries;
 use crate::upstream::Upstream;
 use crate::upstream::connection::Transport;
@@ -68,6 +69,8 @@ pub struct Snapshot {
     pub kv_quotas: BTreeMap<String, usize>,
     /// Where requests leave lines.
     pub access_log: Option<Arc<AccessLog>>,
+    /// What of them is traced, and what is sent out.
+    pub exporting: Exporting,
     _held: HeldRevision,
 }
 
@@ -105,6 +108,8 @@ pub struct Foundations {
     pub tickets: Arc<TicketKeys>,
     /// The access log of the last revision.
     pub access_logs: AccessLogs,
+    /// What the last revision sends out.
+    pub exports: Exports,
     /// Number of workers.
     pub workers: usize,
 }
@@ -122,6 +127,7 @@ impl Snapshot {
         let listeners = settings::build_all(config, &foundations.tickets, &mut problems);
         let redis = redis_bindings(config, foundations, &mut problems);
         let access_log = access_log(config, foundations, &mut problems);
+        let exporting = exporting(config, foundations, &mut problems);
         let policies = foundations
             .loader
             .load_all(&Wanted::by(config, active), &mut problems)
@@ -171,6 +177,7 @@ impl Snapshot {
             policy_uses,
             kv_quotas,
             access_log,
+            exporting,
             _held: HeldRevision::new(foundations.metrics.clone()),
         })
     }
@@ -383,4 +390,13 @@ fn access_log(
     prepared
         .map_err(|error| problems.push(config.lines.problem("access_log.path", cannot(error))))
         .ok()
+}
+
+fn exporting(config: &Config, foundations: &Foundations, problems: &mut Vec<Problem>) -> Exporting {
+    let prepared = foundations.exports.prepare(config, &foundations.metrics);
+    prepared.unwrap_or_else(|problem| {
+        let path = pointer_to_path("otlp", &format!("/tls{}", problem.place));
+        problems.push(config.lines.problem(path, problem.to_string()));
+        Exporting::default()
+    })
 }

@@ -8,10 +8,8 @@ use http::header::{HOST, HeaderName, HeaderValue, REFERER, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri, Version};
 
 use crate::client::Client;
+use crate::telemetry::trace::TRACEPARENT;
 use crate::wasm::Phase;
-
-/// Carries the trace that a request belongs to (W3C Trace Context §3.2).
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// One request that will be logged. Its record and its exchange share it; it is never locked for longer
 /// than it takes to note something.
@@ -24,7 +22,6 @@ pub struct Entry {
     pub(super) host: Option<HeaderValue>,
     pub(super) user_agent: Option<HeaderValue>,
     pub(super) referer: Option<HeaderValue>,
-    pub(super) traceparent: Option<HeaderValue>,
     /// Of the fields that the config names, in its order.
     pub(super) headers: Vec<Option<HeaderValue>>,
     way: Mutex<Way>,
@@ -34,6 +31,8 @@ pub struct Entry {
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) request_id: String,
+    /// As the client sent it; or the gateway's own, if it traces.
+    pub(super) traceparent: Option<HeaderValue>,
     /// The peer, or who a trusted proxy says it is.
     pub(super) client: SocketAddr,
     /// Of the last attempt.
@@ -87,10 +86,10 @@ impl Entry {
             host: field(&HOST),
             user_agent: field(&USER_AGENT),
             referer: field(&REFERER),
-            traceparent: field(&TRACEPARENT),
             headers: headers.iter().map(field).collect(),
             way: Mutex::new(Way {
                 request_id: id.to_owned(),
+                traceparent: field(&TRACEPARENT),
                 client: client.address,
                 upstream: None,
                 endpoint: None,
@@ -101,13 +100,14 @@ impl Entry {
         }
     }
 
-    /// Trusted proxies have said who the client is and what it calls the request.
-    pub fn admitted(&self, id: &str, client: SocketAddr) {
+    /// Trusted proxies have said who the client is and what it calls the request, and which trace it belongs to is settled.
+    pub fn admitted(&self, id: &str, client: SocketAddr, traceparent: Option<&HeaderValue>) {
         let mut way = self.way();
         if way.request_id != id {
             id.clone_into(&mut way.request_id);
         }
         way.client = client;
+        way.traceparent = traceparent.cloned();
     }
 
     /// An attempt at an endpoint of an upstream begins.

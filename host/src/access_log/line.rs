@@ -27,7 +27,7 @@ pub(super) fn render(
     timestamp::write(out, started);
     out.push(b'"');
     let way = entry.way();
-    identity(out, entry, &way);
+    identity(out, &way);
     request(out, config, entry);
     response(out, &way, outcome);
     policies(out, &way);
@@ -36,13 +36,9 @@ pub(super) fn render(
     out.extend_from_slice(b"}\n");
 }
 
-fn identity(out: &mut Vec<u8>, entry: &Entry, way: &Way) {
+fn identity(out: &mut Vec<u8>, way: &Way) {
     text(out, "request_id", Some(&way.request_id));
-    text(
-        out,
-        "trace_id",
-        entry.traceparent.as_ref().and_then(trace_id),
-    );
+    text(out, "trace_id", way.traceparent.as_ref().and_then(trace_id));
     key(out, "client");
     // A vector takes all bytes.
     let _ = write!(out, "\"{}\"", way.client.ip().to_canonical());

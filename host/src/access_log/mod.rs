@@ -6,6 +6,6 @@
 pub mod entry;
 mod line;
 pub mod lines;
-mod redaction;
+pub mod redaction;
 pub mod registry;
 mod sink;

@@ -8,7 +8,7 @@ pub(super) const REDACTED: &str = "[redacted]";
 
 /// The query with the values of the parameters in `names` (lower case) replaced, however the client has
 /// encoded their names.
-pub(super) fn query<'a>(query: &'a str, names: &BTreeSet<String>) -> Cow<'a, str> {
+pub fn query<'a>(query: &'a str, names: &BTreeSet<String>) -> Cow<'a, str> {
     if !query.split(['&', ';']).any(|pair| is_secret(pair, names)) {
         return Cow::Borrowed(query);
     }

@@ -17,6 +17,7 @@ use crate::policy::verdict::Failure;
 use crate::route::destination::Target;
 use crate::telemetry::outcall::OutcallSeries;
 use crate::telemetry::policy_use::LimitCounter;
+use crate::telemetry::trace::{TRACEPARENT, TRACESTATE};
 use crate::upstream::outcall::{Answer, Outcall, OutcallError};
 use crate::wasm::bindings::portcullis::capability::outcall::{Error, Host, Request, Response};
 use crate::wasm::fault::HostDefect;
@@ -82,6 +83,7 @@ impl Host for HostState {
                 client: exchange.client.ip(),
                 timeout,
                 max_body: grant.body_bytes,
+                trace: (exchange.trace.clone(), exchange.hook_span),
             },
             Err(error) => return Ok(Err(Error::Other(error.to_string()))),
         };
@@ -165,14 +167,21 @@ fn is_gateways(name: &HeaderName) -> bool {
     *name == header::EXPECT || *name == header::VIA
 }
 
-/// Tells on whose behalf: the exchange's id, and the gateways that its request has come through, so that one
-/// which goes in circles can be seen to.
+/// Tells on whose behalf: the exchange's id, the trace that it belongs to, and the gateways that its request has come
+/// through, so that one which goes in circles can be seen to.
 fn sign(headers: &mut HeaderMap, exchange: &Exchange) {
     for gateway in exchange.request.headers.get_all(header::VIA) {
         headers.append(header::VIA, gateway.clone());
     }
     if let Ok(id) = HeaderValue::from_str(&exchange.id) {
         headers.entry(REQUEST_ID).or_insert(id);
+    }
+    let fields = &exchange.request.headers;
+    if let (Some(parent), false) = (fields.get(TRACEPARENT), headers.contains_key(TRACEPARENT)) {
+        headers.insert(TRACEPARENT, parent.clone());
+        for state in fields.get_all(TRACESTATE) {
+            headers.append(TRACESTATE, state.clone());
+        }
     }
 }
 

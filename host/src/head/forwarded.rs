@@ -27,7 +27,7 @@ pub(super) fn tell_of_client(
     trusted: &[IpNet],
     id: &mut String,
 ) -> Origin {
-    let is_trusted = !trusted.is_empty() && is_within(trusted, client.address.ip());
+    let is_trusted = is_trusted(trusted, client);
     fields::remove_claims(headers, is_trusted);
     let origin = if is_trusted {
         take_over_id(headers, id);
@@ -49,6 +49,11 @@ pub(super) fn tell_of_client(
         headers.insert(REQUEST_ID, id);
     }
     origin
+}
+
+/// Whether the peer may speak for others.
+pub(super) fn is_trusted(trusted: &[IpNet], client: &Client) -> bool {
+    !trusted.is_empty() && is_within(trusted, client.address.ip())
 }
 
 fn take_over_id(headers: &HeaderMap, id: &mut String) {

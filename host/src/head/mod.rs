@@ -89,6 +89,11 @@ pub fn admit<B>(
     Ok((head, origin, body))
 }
 
+/// Whether the client's peer is one of the networks that may speak for others.
+pub fn is_trusted(trusted: &[IpNet], client: &Client) -> bool {
+    forwarded::is_trusted(trusted, client)
+}
+
 /// Why a client could find another end of this answer than the gateway; `None` for a sound one.
 pub fn ambiguity(answer: &HeaderMap) -> Option<&'static str> {
     framing::ambiguity(answer)

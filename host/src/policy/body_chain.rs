@@ -116,7 +116,7 @@ async fn begin(
 /// Asks the hook, unless its use's circuit is open, and tells of how it ended.
 async fn ask(
     revision: Rc<Revision>,
-    exchange: Box<Exchange>,
+    mut exchange: Box<Exchange>,
     place: usize,
     phase: Phase,
     desk: Arc<StreamDesk>,
@@ -132,12 +132,14 @@ async fn ask(
         Some(pass) => pass,
         None => None,
     };
+    let span = exchange.begin_hook(&member.name, phase);
     let seat = seat(&revision, member);
     let (exchange, answer) = match phase {
         Phase::OnRequestBody => body_call::on_request_body(&seat, exchange, &desk).await,
         _ => body_call::on_response_body(&seat, exchange, &desk).await,
     };
     note(member, phase, &exchange, &answer, desk.worked());
+    span.end(&answer);
     if let Some(pass) = pass {
         tell_circuit(pass, member, &route.name, answer.as_ref().err());
     }

@@ -138,8 +138,8 @@ pub async fn on_log(revision: &Revision, mut exchange: Box<Exchange>, summary: &
             continue;
         }
         let seat = seat(revision, member);
-        let hook = call::on_log(&seat, exchange, summary);
-        let (back, asked) = timed(member, Phase::OnLog, Box::pin(hook)).await;
+        let hook = |exchange| Box::pin(call::on_log(&seat, exchange, summary));
+        let (back, asked) = timed(member, Phase::OnLog, exchange, hook).await;
         exchange = back;
         if let Err(fault) = asked {
             report(revision, &exchange, member, Phase::OnLog, &fault);
@@ -177,7 +177,7 @@ async fn ask<V: VerdictName, F: Future<Output = Ended<V>>>(
             }
         },
     };
-    let (exchange, verdict) = timed(member, phase, hook(exchange)).await;
+    let (exchange, verdict) = timed(member, phase, exchange, hook).await;
     if let Some(pass) = pass {
         tell_circuit(pass, member, &exchange.route.name, verdict.as_ref().err());
     }
@@ -230,20 +230,24 @@ pub(super) fn not_called(exchange: &Exchange, member: &PolicyUse, phase: Phase) 
     if let Some(entry) = &exchange.entry {
         entry.asked(policy, phase, "circuit-open", Duration::ZERO);
     }
+    exchange.trace.not_called(policy, phase);
     GatewayError::PolicyCircuitOpen {
         policy: policy.clone(),
         phase,
     }
 }
 
-async fn timed<V: VerdictName>(
+async fn timed<V: VerdictName, F: Future<Output = Ended<V>>>(
     member: &PolicyUse,
     phase: Phase,
-    hook: impl Future<Output = Ended<V>>,
+    mut exchange: Box<Exchange>,
+    hook: impl FnOnce(Box<Exchange>) -> F,
 ) -> Ended<V> {
+    let span = exchange.begin_hook(&member.name, phase);
     let start = Instant::now();
-    let (exchange, verdict) = hook.await;
+    let (exchange, verdict) = hook(exchange).await;
     note(member, phase, &exchange, &verdict, start.elapsed());
+    span.end(&verdict);
     (exchange, verdict)
 }
 

@@ -27,6 +27,7 @@ use super::redis::{self, BindingMetrics};
 use super::route::RouteSeries;
 use super::scope::{Scope, counter};
 use super::scopes::{Held, Scopes};
+use super::trace_metrics::TraceMetrics;
 use super::upstream::{self, UpstreamSeries};
 use super::use_readings::{self, UseReading};
 use crate::capability::redis::BindingReading;
@@ -53,6 +54,8 @@ pub struct Metrics {
     bindings: Held<BindingMetrics>,
     /// Of the config.
     pub config: ConfigMetrics,
+    /// Of traces.
+    pub traces: TraceMetrics,
     /// What clients were refused.
     pub client: ClientCounters,
     /// Of clients' connections.
@@ -88,6 +91,7 @@ impl Metrics {
             outcalls: Held::default(),
             bindings: Held::default(),
             config: ConfigMetrics::new(meter),
+            traces: TraceMetrics::new(meter),
             client: ClientCounters::new(meter),
             downstream: DownstreamMetrics::new(meter),
             connections: process.level(

@@ -1,4 +1,4 @@
-//! What the gateway tells about itself: metrics and log. Only this folder names OpenTelemetry.
+//! What the gateway tells about itself: metrics, traces and log. Only this folder names OpenTelemetry.
 
 pub mod attempt;
 pub mod client;
@@ -9,6 +9,7 @@ pub mod log;
 pub mod metrics;
 pub mod mirror;
 mod openmetrics;
+pub mod otlp;
 pub mod outcall;
 pub mod page;
 pub mod policy;
@@ -19,6 +20,8 @@ pub mod route;
 mod scope;
 mod scopes;
 mod slots;
+pub mod trace;
+pub mod trace_metrics;
 pub mod upstream;
 pub mod use_readings;
 mod words;

@@ -21,6 +21,7 @@ use super::pools::{UpstreamPools, Wish};
 use crate::exchange::Exchange;
 use crate::head;
 use crate::policy::verdict::{Attempt, EndpointChoice, Failure, RetryPlan};
+use crate::telemetry::trace::{AttemptEnd, AttemptFacts, AttemptSpan};
 use crate::upgrade;
 use crate::worker::Revision;
 
@@ -90,7 +91,9 @@ impl<'a> Attempts<'a> {
         if let Some(entry) = &exchange.entry {
             entry.attempts(&self.upstream.name, &pool.state.name);
         }
-        let outcome = self.send(exchange, &pool, started).await;
+        let span = exchange.trace.attempt(|| self.described(exchange, &pool));
+        let outcome = self.send(exchange, &pool, started, &span).await;
+        span.end(|| ended(&outcome));
         let facts = self.facts(exchange, pool.state.name.clone(), started, &outcome);
         if let Some(entry) = &exchange.entry {
             entry.attempted(facts.elapsed);
@@ -113,6 +116,7 @@ impl<'a> Attempts<'a> {
         exchange: &Exchange,
         pool: &Rc<EndpointPool>,
         started: Instant,
+        span: &AttemptSpan,
     ) -> Outcome {
         // One instant for both sends, should there be two.
         let deadline = (started + self.timeout(exchange, started)).into();
@@ -123,11 +127,18 @@ impl<'a> Attempts<'a> {
             if let Some(protocols) = &offer {
                 upgrade::ask(request.headers_mut(), protocols);
             }
+            span.sign(request.headers_mut());
             attempt::send(pool, request, offer.as_ref(), connect_timeout, deadline)
         })
         .await;
         let tunnel_idle = self.upstream.live.config.timeouts.tunnel_idle;
         outcome.map(|response| response.map(|body| body.with(permit, tunnel_idle)))
+    }
+
+    /// What its trace tells of the next attempt.
+    fn described(&self, exchange: &Exchange, pool: &EndpointPool) -> AttemptFacts {
+        let (method, target) = (&exchange.request.method, Uri::from(self.target.clone()));
+        described(&self.upstream.name, pool, self.number, method, target)
     }
 
     /// Whether the upstream's budget has a retry; takes it out.
@@ -220,6 +231,33 @@ where
         Box::pin(send(request(exchange, target, body.for_attempt()))).await
     } else {
         outcome
+    }
+}
+
+/// What a trace tells of a request to an endpoint.
+pub(super) fn described(
+    upstream: &Arc<str>,
+    pool: &EndpointPool,
+    number: u32,
+    method: &Method,
+    target: Uri,
+) -> AttemptFacts {
+    AttemptFacts {
+        number,
+        method: method.clone(),
+        scheme: pool.scheme(),
+        endpoint: pool.endpoint.clone(),
+        target,
+        address: pool.state.name.clone(),
+        upstream: upstream.clone(),
+    }
+}
+
+/// What a trace tells of its end.
+pub(super) fn ended(outcome: &Outcome) -> AttemptEnd {
+    match outcome {
+        Ok(response) => AttemptEnd::Answered(response.status().as_u16(), response.version()),
+        Err(error) => AttemptEnd::Failed(error.failure.name()),
     }
 }
 

@@ -17,7 +17,9 @@ use portcullis_config::LoadBalancing;
 
 use super::Upstream;
 use super::attempt;
-use super::attempts::{Outcome, no_endpoint, report, says_of_endpoint, sends_again};
+use super::attempts::{
+    Outcome, described, ended, no_endpoint, report, says_of_endpoint, sends_again,
+};
 use super::balance::key;
 use super::body::{RequestBody, UpstreamBody};
 use super::connection::EndpointPool;
@@ -27,6 +29,7 @@ use super::pools::Wish;
 use crate::head::fields;
 use crate::policy::verdict::{EndpointChoice, Failure};
 use crate::telemetry::outcall::OutcallSeries;
+use crate::telemetry::trace::{AttemptSpan, RequestTrace, SpanId};
 use crate::worker::Revision;
 
 /// A request, and on which terms it is sent.
@@ -45,6 +48,8 @@ pub struct Outcall {
     pub timeout: Duration,
     /// Bytes of the answer's body that it would take.
     pub max_body: usize,
+    /// Where its span is noted, below that of the hook.
+    pub trace: (RequestTrace, SpanId),
 }
 
 /// A whole answer.
@@ -133,7 +138,13 @@ async fn exchange(
     let Some(pool) = revision.upstreams[outcall.upstream].pick(&wish) else {
         return Err(OutcallError::Failed(no_endpoint(upstream).failure));
     };
-    let outcome = attempt(upstream, &pool, outcall, deadline).await;
+    let (trace, hook) = &outcall.trace;
+    let span = trace.outcall(*hook, || {
+        let (method, target) = (outcall.request.method(), outcall.request.uri());
+        described(&upstream.name, &pool, 1, method, target.clone())
+    });
+    let outcome = attempt(upstream, &pool, outcall, deadline, &span).await;
+    span.end(|| ended(&outcome));
     // A policy that waits less than the operator would says nothing of the endpoint.
     let hasty = outcall.timeout < upstream.attempt_timeout && is_late(&outcome);
     if let Some(succeeded) = says_of_endpoint(&outcome).filter(|_| !hasty) {
@@ -159,12 +170,14 @@ async fn attempt(
     pool: &Rc<EndpointPool>,
     outcall: &Outcall,
     deadline: Instant,
+    span: &AttemptSpan,
 ) -> Outcome {
     let deadline = deadline.into();
     let permit = Permit::take(pool, &upstream.live.config.circuit, deadline).await?;
     let connect_timeout = upstream.connect_timeout;
     let send = || {
-        let request = outcall.request.clone().map(RequestBody::Whole);
+        let mut request = outcall.request.clone().map(RequestBody::Whole);
+        span.sign(request.headers_mut());
         attempt::send(pool, request, None, connect_timeout, deadline)
     };
     let mut outcome = send().await;

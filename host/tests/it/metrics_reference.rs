@@ -197,10 +197,12 @@ async fn drive_tls(authority: &Authority) -> TestGateway {
     gateway
 }
 
-/// What takes a flood to bring about, which other tests do (`http2_floods`, `policies_log`).
+/// What takes a flood or a collector to bring about, which other tests have (`http2_floods`, `policies_log`, `trace_export`).
 fn by_hand() -> String {
     let metrics = Metrics::start().unwrap();
     metrics.downstream.connection_closed("resets");
+    metrics.traces.exported(1);
+    metrics.traces.dropped(1, "queue-full");
     let route = metrics.route("r");
     route.on_log_dropped();
     // A compile child's time, should all of this test come out of the cache.

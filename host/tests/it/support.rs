@@ -2,6 +2,7 @@
 
 pub(crate) mod bombs;
 pub(crate) mod busy_gateway;
+pub(crate) mod collector;
 pub(crate) mod controlled;
 pub(crate) mod faulty_proxy;
 pub(crate) mod frames;
@@ -145,6 +146,25 @@ impl TestGateway {
         let running = server::start(&config, engines())
             .await
             .unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+        let address = running.addresses[0].1;
+        Self { running, address }
+    }
+
+    /// The same, and it pushes its metrics so often.
+    pub(crate) async fn start_pushing(interval: &str, config: &str) -> Self {
+        let (address, push) = (
+            "\"127.0.0.1:0\"",
+            format!("push: {{ interval: {interval} }}"),
+        );
+        let text = complete(config).replacen(
+            &format!("metrics: {{ address: {address},"),
+            &format!("metrics: {{ address: {address}, {push},"),
+            1,
+        );
+        assert!(text.contains(&push));
+        let config = portcullis_config::parse(&text, Path::new("test.yaml"))
+            .unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        let running = server::start(&config, engines()).await.unwrap();
         let address = running.addresses[0].1;
         Self { running, address }
     }

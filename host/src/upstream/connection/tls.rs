@@ -79,12 +79,12 @@ impl Tls {
     }
 
     /// Equal when whom to trust and what to show are the same.
-    pub(super) fn identity(&self) -> &str {
+    pub fn identity(&self) -> &str {
         &self.identity
     }
 
     /// A secured stream to `host`, or to the configured name.
-    pub(super) async fn handshake(
+    pub async fn handshake(
         &self,
         host: &str,
         stream: TcpStream,
