@@ -16,6 +16,7 @@ use crate::kept_exchange::KeptExchange;
 use crate::listener::pulse::Pulse;
 use crate::policy::body_passage::BodyPassage;
 use crate::policy::verdict::Summary;
+use crate::respond;
 use crate::telemetry::route::{RouteSlots, Served};
 use crate::telemetry::trace::{Ending, RequestTrace, TRACEPARENT};
 use crate::worker::Revision;
@@ -162,7 +163,7 @@ impl Record {
                 .and_then(|route| names.get(route))
                 .map(|name| &**name),
             status: self.status,
-            error: self.error(),
+            error: self.failure(),
             bytes_in: self.body.received(),
             bytes_out: self.sent,
             first_byte: self.first_byte,
@@ -175,7 +176,7 @@ impl Record {
         Ending {
             route: self.route.and_then(|route| names.get(route)).cloned(),
             status: self.is_answered.then(|| self.status.as_u16()),
-            error: self.error(),
+            error: self.failure(),
             bytes_in: self.body.received(),
             bytes_out: self.sent,
         }
@@ -188,6 +189,11 @@ impl Record {
         self.error.or_else(|| (!ended).then_some("client-closed"))
     }
 
+    /// The same without the answers that a route is there to give.
+    fn failure(&self) -> Option<&'static str> {
+        self.error().filter(|code| !respond::is_of_the_route(code))
+    }
+
     fn served(&self, total: Duration) -> Served<'_> {
         let first_byte = self.first_byte;
         Served {
@@ -195,7 +201,7 @@ impl Record {
             version: self.version,
             scheme: self.scheme,
             status: self.status,
-            error: self.error(),
+            error: self.failure(),
             total,
             overhead: first_byte.map(|time| time.saturating_sub(self.upstream_time)),
         }

@@ -81,6 +81,11 @@ fn redirected(
     Ok((head, Bytes::new()))
 }
 
+/// What a route answers itself has a code too, and is no failure.
+pub fn is_of_the_route(code: &str) -> bool {
+    matches!(code, "redirect" | "fixed-response")
+}
+
 fn fixed(response: &FixedResponse, exchange: &Exchange) -> (ResponseHead, Bytes) {
     let fields = response.headers.iter();
     let fields = fields.filter_map(|(name, maker)| Some((name.clone(), maker.value(exchange)?)));

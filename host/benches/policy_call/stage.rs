@@ -15,6 +15,7 @@ use portcullis::policy::loader::PolicyLoader;
 use portcullis::policy_store::active::ActiveVersions;
 use portcullis::snapshot::{Foundations, Snapshot};
 use portcullis::telemetry::metrics::Metrics;
+use portcullis::telemetry::otlp::Exports;
 use portcullis::upstream::registry::UpstreamRegistry;
 use portcullis::wasm::compile::compiler::CompilerSettings;
 use portcullis::wasm::engine::Engines;
@@ -90,6 +91,7 @@ routes:
     let engines = Arc::new(Engines::start(compiling, 4_000).expect("engines"));
     let foundations = Foundations {
         access_logs: AccessLogs::default(),
+        exports: Exports::default(),
         loader: PolicyLoader::new(engines),
         kv: KvSpaces::default(),
         fault_circuits: Arc::default(),

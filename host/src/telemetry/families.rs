@@ -41,7 +41,7 @@ impl Families {
             }
             taken.extend(claimed);
             let mut series = family.take_metric();
-            series.sort_by_cached_key(|metric| labels_of(metric));
+            series.sort_by_cached_key(labels_of);
             family.set_metric(series);
             families.all.push(family);
         }

@@ -197,7 +197,7 @@ mod tests {
         let counts = lines(&page, "http_server_request_duration_seconds_count");
         assert_eq!(counts.len(), 2, "{page}");
         let other = |line: &&str| line.contains("_OTHER") && line.ends_with(" 2");
-        assert!(counts.iter().any(|line| other(line)), "{page}");
+        assert!(counts.iter().any(other), "{page}");
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod tests {
         // A reload: the next revision finds the route before the last one lets go of it.
         let next = metrics.route("kept");
         drop((kept, gone));
-        RouteSlots::new(next.clone()).record(&served(&Method::GET));
+        RouteSlots::new(next).record(&served(&Method::GET));
         let page = metrics.render().unwrap();
         assert!(!page.contains("gone"), "{page}");
         let counts = lines(&page, "http_server_request_duration_seconds_count");

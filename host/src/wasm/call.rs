@@ -236,10 +236,8 @@ pub(super) fn settle<V>(
     // doubt is not used again.
     if answer.is_ok() {
         // It has got by without.
-        if let Some(passed) = refused.and_then(Refused::limit) {
-            if let Some(series) = seat.series {
-                series.limit_refused(passed.limit());
-            }
+        if let (Some(passed), Some(series)) = (refused.and_then(Refused::limit), seat.series) {
+            series.limit_refused(passed.limit());
         }
         seat.pool.give_back(seat.policy, sandbox);
     }

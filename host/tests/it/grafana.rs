@@ -113,7 +113,7 @@ fn variables_are_there_and_used() {
             .collect();
         let mut used = BTreeSet::new();
         each_text(&dashboard.value, &mut |text| {
-            used.extend(variables_in(text))
+            used.extend(variables_in(text));
         });
         for variable in &used {
             assert!(
@@ -184,7 +184,7 @@ fn counters_are_shown_as_rates_and_gauges_are_not() {
                 assert!(is_rate || begins, "{place}: {word:?} of {text}");
                 assert!(after.starts_with('[') || begins, "{place}: {text}");
             } else {
-                assert!(!is_rate, "{place}: a rate of {}", &text[word.clone()]);
+                assert!(!is_rate, "{place}: a rate of {}", &text[word]);
             }
         }
         if let Some((_, rest)) = expression.split_once("histogram_quantile(") {

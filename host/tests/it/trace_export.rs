@@ -185,15 +185,15 @@ async fn spans_beyond_the_bound_of_a_trace_are_counted() {
         component("fixtures/noop-hooks").display()
     );
     // Each attempt is a span, with one for each policy that is asked what to do next.
-    let hooks = "{ use: hooks, on_failure: closed, config: { header: x } }, ".repeat(6);
+    let hooks = "{ use: hooks, on_failure: closed, config: { header: x } }, ".repeat(12);
     let text = format!(
         "{}{ALL}upstreams: {{ u: {{ endpoints: [{}], retry_budget: {{ min_retries_per_second: 1000 }} }} }}\n{policies}
 routes:
   - name: r
     upstream: u
-    max_attempts: 20
+    max_attempts: 10
     deadline: 20s
-    policies: [{hooks}{{ use: retry, on_failure: closed, config: {{ attempts: 20, backoff: {{ base: 1ms, cap: 1ms }} }} }}]",
+    policies: [{hooks}{{ use: retry, on_failure: closed, config: {{ attempts: 10, backoff: {{ base: 1ms, cap: 1ms }} }} }}]",
         collector.config(""),
         upstream.url()
     );
@@ -201,9 +201,9 @@ routes:
     assert_eq!(gateway.get("/status/503").await.status, 503);
     gateway.wait_for_metric(EXPORTED, &[], 129.0).await;
     let dropped = metric(&gateway.metrics().await, DROPPED, &by("span-limit"));
-    assert_eq!(upstream.requests().len(), 20);
-    // After the last attempt nobody is asked; the response passes through six policies, its head and its body.
-    assert_eq!(dropped, 20.0 + 19.0 * 7.0 + 12.0 - 128.0);
+    assert_eq!(upstream.requests().len(), 10);
+    // Twelve policies and retry are asked after each attempt, and the twelve for the response, its body and the end.
+    assert_eq!(dropped, 10.0 * 14.0 + 3.0 * 12.0 - 128.0);
 }
 
 /// The latencies of so many requests over a few connections, sorted.

@@ -462,7 +462,7 @@ routes: [{{ name: r, upstream: u, policies: [{}] }}]",
         .iter()
         .find(|span| span.name == "on-response-body copy")
         .unwrap();
-    assert!(took(hook) >= body, "{:?}", took(hook));
+    assert!(took(hook) > body / 2, "{:?}", took(hook));
     assert_eq!(hook.parent_span_id, server.span_id);
     assert!(
         attribute(hook, "portcullis.verdict").is_some(),

@@ -113,7 +113,10 @@ mod tests {
 
     /// Takes nothing until it is opened.
     #[derive(Clone, Default)]
-    struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Gate(Arc<(Mutex<Taken>, Condvar)>);
+
+    /// Whether it is open, and what went through.
+    type Taken = (bool, Vec<u8>);
 
     impl Gate {
         fn open(&self) {
