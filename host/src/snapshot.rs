@@ -2,6 +2,8 @@
 //!
 //! Built aside and swapped in whole; a problem anywhere leaves the serving snapshot as it is.
 
+mod held_revision;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use portcullis_config::{ClientLimits, ClientTimeouts, Config, Dns, Upstream as U
 use portcullis_config::{FieldEdits as FieldEditsConfig, Route as RouteConfig};
 use portcullis_config::{Problem, pointer_to_path};
 
+use self::held_revision::HeldRevision;
 use crate::access_log::registry::{AccessLog, AccessLogs};
 use crate::capability::kv::KvSpaces;
 use crate::capability::redis::{RedisBinding, RedisBindings};
@@ -72,22 +75,6 @@ pub struct Snapshot {
     /// What of them is traced, and what is sent out.
     pub exporting: Exporting,
     _held: HeldRevision,
-}
-
-/// Counts a revision while it is in memory.
-struct HeldRevision(Arc<Metrics>);
-
-impl HeldRevision {
-    fn new(metrics: Arc<Metrics>) -> Self {
-        metrics.config.held_revision(1);
-        Self(metrics)
-    }
-}
-
-impl Drop for HeldRevision {
-    fn drop(&mut self) {
-        self.0.config.held_revision(-1);
-    }
 }
 
 /// What snapshots are built from, and what outlives them.

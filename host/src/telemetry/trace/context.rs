@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-/// Carries a [`TraceContext`].
+/// Carries the trace and the span that a request comes from (W3C Trace Context §3.2).
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Carries what tracing systems add to it, in their own words.
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
