@@ -235,7 +235,8 @@ mod tests {
         // A reload: the next revision finds the route before the last one lets go of it.
         let next = metrics.route("kept");
         drop((kept, gone));
-        RouteSlots::new(next).record(&served(&Method::GET));
+        let slots = RouteSlots::new(next);
+        slots.record(&served(&Method::GET));
         let page = metrics.render().unwrap();
         assert!(!page.contains("gone"), "{page}");
         let counts = lines(&page, "http_server_request_duration_seconds_count");
