@@ -102,8 +102,9 @@ async fn the_series_of_a_request_stay_until_it_has_ended() {
 #[tokio::test]
 async fn reloads_with_names_that_are_always_new_leave_nothing_behind() {
     const SETTLED: u32 = 100;
-    const MAY_GROW_MIB: usize = 6;
-    let reloads = std::env::var("RELOADS").map_or(400, |text| text.parse().unwrap());
+    // An allocator beside a busy machine's other work takes some MiB more or less; what stayed of each reload would be more.
+    const MAY_GROW_MIB: usize = 16;
+    let reloads = std::env::var("RELOADS").map_or(800, |text| text.parse().unwrap());
     let upstream = MockService::start().await;
     let config = |number: u32| {
         let url = upstream.url();
